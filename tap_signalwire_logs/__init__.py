@@ -1,0 +1,1 @@
+"""Singer tap for the logs of a SignalWire Space."""

@@ -1,0 +1,94 @@
+"""What a person sees on stderr: a moving line on a terminal, plain log lines elsewhere, a closing line in both."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tap_signalwire_logs.client import Counts
+
+LINE_EVERY_SECONDS = 10.0
+DRAW_EVERY_SECONDS = 0.2
+SETTLE_SECONDS = 2.0
+
+
+class Progress:
+    """Counts of one stream's run, and the telling of them.
+
+    Args:
+        stream: The stream's name.
+        wire: What the client counts.
+        logger: Where the lines go; on a terminal the moving line goes to stderr past it.
+    """
+
+    def __init__(self, stream: str, wire: Counts, logger: logging.Logger) -> None:
+        """Begin the clock."""
+        self.records = 0
+        self.refreshed = 0
+        self.missing = 0
+        self.waiting = 0
+        self._stream = stream
+        self._wire = wire
+        self._logger = logger
+        self._began = time.monotonic()
+        self._last = self._began
+        self._share = 0.0
+        self._terminal = sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
+        self._drawn = False
+
+    def at(self, share: float) -> None:
+        """Note how far the run has come, 0 to 1, and say so on a terminal."""
+        self._share = min(max(share, 0.0), 1.0)
+        if self._terminal and time.monotonic() - self._last >= DRAW_EVERY_SECONDS:
+            self._last = time.monotonic()
+            sys.stderr.write(f"\r\x1b[2K{self._line()}")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def closed(self) -> None:
+        """Note that a window is closed, and say so where there is no terminal: at most one line in ten seconds."""
+        if not self._terminal and time.monotonic() - self._last >= LINE_EVERY_SECONDS:
+            self._last = time.monotonic()
+            self._logger.info("%s", self._line())
+
+    def clear(self) -> None:
+        """Wipe the moving line, so that other lines stand alone."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
+
+    def finish(self, outcome: str) -> None:
+        """Say how the run ended, in one line."""
+        self.clear()
+        self._logger.info(
+            "%s: %s: %d records, of them %d refreshed; %d logs waiting, %d missing; %d requests, %d retries; %.1f s",
+            self._stream,
+            outcome,
+            self.records,
+            self.refreshed,
+            self.waiting,
+            self.missing,
+            self._wire.requests,
+            self._wire.retries,
+            time.monotonic() - self._began,
+        )
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._began
+        left = ""
+        if seconds > SETTLE_SECONDS and 0 < self._share < 1:
+            left = f", about {_duration(seconds / self._share - seconds)} left"
+        rate = self.records / seconds if seconds else 0.0
+        return f"{self._stream}: {self._share:.0%}, {self.records} records, {rate:.0f} records/s{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,121 @@
+"""Making an answer fit its stream's schema, whatever the service drifted to, without losing a digit."""
+
+from __future__ import annotations
+
+import logging
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Record = dict[str, Any]
+
+logger = logging.getLogger("tap-signalwire-logs.records")
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float, Decimal),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+class Shaper:
+    """Fits records to a JSON schema: numbers sent as text become numbers, and NUL characters go (PostgreSQL has none).
+
+    A field that the schema lacks is left out, and a value of a type that it doesn't know becomes text or null;
+    each such field is named in a warning, once.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], stream: str) -> None:
+        """Take the properties' types out of the schema."""
+        self._stream = stream
+        self._properties: dict[str, Any] = dict(schema["properties"])
+        self._exact = {name: _exact_types(schema) for name, schema in self._properties.items()}
+        self._said: set[str] = set()
+
+    def __call__(self, record: Record) -> Record:
+        """Record that fits; the one given is not changed."""
+        shaped = {}
+        exact = self._exact
+        for name, value in record.items():
+            types = exact.get(name)
+            if types is None:
+                self._say(name, "is new: it is left out until the stream's schema knows it")
+            elif type(value) in types and (type(value) is not str or "\0" not in value):
+                shaped[name] = value
+            else:
+                shaped[name] = self._fit(value, self._properties[name], name)
+        return shaped
+
+    def _fit(self, value: Any, schema: Mapping[str, Any], path: str) -> Any:
+        types = schema["type"]
+        if value is None:
+            return None
+        if isinstance(value, list) and "array" in types:
+            return [self._fit(one, schema["items"], f"{path}[]") for one in value if one is not None]
+        if isinstance(value, dict) and "object" in types:
+            return self._fit_object(value, schema.get("properties", {}), path)
+        if isinstance(value, str) and "string" in types:
+            return value.replace("\0", "")
+        if any(type(value) in PYTHON_TYPES[kind] for kind in types if kind in PYTHON_TYPES):
+            return value
+        fitted = _convert(value, types)
+        if fitted is None or isinstance(fitted, str):
+            self._say(
+                path, f"holds a value of an unexpected type: it comes out as {'null' if fitted is None else 'text'}"
+            )
+        return fitted
+
+    def _fit_object(self, value: Record, properties: Mapping[str, Any], path: str) -> Record:
+        fitted = {}
+        for name, inner in value.items():
+            if name in properties:
+                fitted[name] = self._fit(inner, properties[name], f"{path}.{name}")
+            else:
+                self._say(f"{path}.{name}", "is new: it is left out until the stream's schema knows it")
+        return fitted
+
+    def _say(self, path: str, what: str) -> None:
+        if path not in self._said:
+            self._said.add(path)
+            logger.warning("%s: the field %r %s", self._stream, path[:100], what)
+
+
+def _exact_types(schema: Mapping[str, Any]) -> frozenset[type]:
+    """Types whose values need no look inside."""
+    names = [name for name in schema["type"] if name in {"string", "integer", "number", "boolean"}]
+    types: set[type] = {python for name in names for python in PYTHON_TYPES[name]}
+    if "null" in schema["type"]:
+        types.add(type(None))
+    return frozenset(types)
+
+
+def _convert(value: Any, types: list[str]) -> Any:
+    converters: dict[str, Callable[[Any], Any]] = {"integer": _integer, "number": _number, "string": _text}
+    for kind, convert in converters.items():
+        if kind in types:
+            return convert(value)
+    return None
+
+
+def _number(value: Any) -> Decimal | None:
+    return Decimal(value.strip()) if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) else None
+
+
+def _integer(value: Any) -> int | None:
+    number = Decimal(value) if isinstance(value, (float, Decimal)) else _number(value)
+    return int(number) if number is not None and abs(number) < 2**63 and number == int(number) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _encode(value).decode()

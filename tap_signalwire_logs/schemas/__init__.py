@@ -1,0 +1,1 @@
+"""JSON schema of each stream's records."""

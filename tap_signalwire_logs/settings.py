@@ -1,0 +1,397 @@
+"""The settings: their JSON schema, and their checked, typed values.
+
+All that is wrong is said at once, before any request, and no value of a secret is ever repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pendulum
+from singer_sdk import typing as th
+
+from tap_signalwire_logs.client import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+_SPACE_HELP = "give `example`, `example.signalwire.com` or `https://example.signalwire.com`"
+_DATE_HELP = "give a date (2026-01-31) or an ISO 8601 date-time (2026-01-31T08:00:00Z)"
+_ID_HELP = "an ID is a UUID such as 9ee38635-899a-490a-bfd1-9e72f5eea53c"
+
+
+def _user_agent() -> str:
+    try:
+        return f"tap-signalwire-logs/{version('tap-signalwire-logs')}"
+    except PackageNotFoundError:  # imported from a source tree that nobody installed
+        return "tap-signalwire-logs/unknown"
+
+
+CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property(
+        "space",
+        th.StringType,
+        required=True,
+        title="Space",
+        description="The SignalWire Space: `example`, `example.signalwire.com` or `https://example.signalwire.com`. "
+        "A loopback `host:port` is spoken to over plain HTTP; plain HTTP to anything else is refused.",
+    ),
+    th.Property(
+        "project_id",
+        th.StringType,
+        required=True,
+        title="Project ID",
+        description="The project's ID, the user of Basic authentication.",
+    ),
+    th.Property(
+        "api_token",
+        th.StringType,
+        required=True,
+        secret=True,
+        title="API token",
+        description="The API token, the password of Basic authentication. It needs the scope Messaging.",
+    ),
+    th.Property(
+        "message_log_ids",
+        th.ArrayType(th.StringType),
+        title="Message log IDs",
+        description="Fetch exactly these logs; nothing is discovered, and the bookmark is neither read nor moved.",
+    ),
+    th.Property(
+        "message_log_ids_file",
+        th.StringType,
+        title="File of message log IDs",
+        description="The same, from a UTF-8 file of any length: one ID a line; blank lines and `#` comments are passed "
+        "over. With `message_log_ids`, both together are one list.",
+    ),
+    th.Property(
+        "start_date",
+        th.StringType,
+        title="Start date",
+        description="Discover logs created at or after this date or date-time (UTC where it names no zone). "
+        "Without it: all the history that the Space keeps.",
+    ),
+    th.Property(
+        "end_date",
+        th.StringType,
+        title="End date",
+        description="Discover logs created before this date or date-time. Without it: the moment the run starts.",
+    ),
+    th.Property(
+        "record_source",
+        th.StringType,
+        default="get",
+        allowed_values=["get", "list"],
+        title="Record source",
+        description="`get`: each record is the answer of the get endpoint. `list`: the list entry itself (the same "
+        "fields), one request for each page of logs.",
+    ),
+    th.Property(
+        "include_deleted",
+        th.BooleanType,
+        default=False,
+        title="Include deleted",
+        description="Discover deleted logs too.",
+    ),
+    th.Property(
+        "concurrency",
+        th.IntegerType,
+        default=32,
+        title="Concurrency",
+        description="The most requests in flight, 1 to 256.",
+    ),
+    th.Property(
+        "page_size",
+        th.IntegerType,
+        default=1000,
+        title="Page size",
+        description="Logs on one page of the list, 1 to 1000.",
+    ),
+    th.Property(
+        "lookback_minutes",
+        th.IntegerType,
+        default=10,
+        title="Lookback in minutes",
+        description="Each incremental run begins this many minutes before the bookmark, for logs that the service "
+        "shows late.",
+    ),
+    th.Property(
+        "refresh_hours",
+        th.IntegerType,
+        default=72,
+        title="Refresh in hours",
+        description="How long, in hours from its creation, a log that is not final is fetched again on later runs.",
+    ),
+    th.Property(
+        "on_missing",
+        th.StringType,
+        default="warn",
+        allowed_values=["warn", "fail"],
+        title="On missing",
+        description="What an ID does that the service does not have or no longer keeps. `warn`: a warning. `fail`: "
+        "the other logs come out, then the run fails.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType,
+        default=60,
+        title="Request timeout",
+        description="Seconds for connecting, and for each read of an answer.",
+    ),
+    th.Property(
+        "backoff_max_tries",
+        th.IntegerType,
+        default=8,
+        title="Most tries",
+        description="Tries of one request, the first included.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        title="User agent",
+        description="The User-Agent header. Without it: `tap-signalwire-logs/VERSION`.",
+    ),
+).to_dict()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings. Instants are aware and in UTC."""
+
+    origin: str
+    project_id: str
+    api_token: str
+    message_log_ids: tuple[str, ...] | None
+    message_log_ids_file: Path | None
+    start_date: datetime | None
+    end_date: datetime | None
+    record_source: str
+    include_deleted: bool
+    concurrency: int
+    page_size: int
+    lookback: timedelta
+    refresh: timedelta
+    fail_on_missing: bool
+    request_timeout: float
+    backoff_max_tries: int
+    user_agent: str
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Check a tap's config.
+
+        Raises:
+            ValueError: Its message has one line for each setting that is wrong, with what would be right.
+        """
+        check = _Checker(config)
+        settings = cls(
+            origin=check("space", _origin, required=True),
+            project_id=check("project_id", _credential, required=True),
+            api_token=check("api_token", _credential, required=True),
+            message_log_ids=check("message_log_ids", _ids),
+            message_log_ids_file=check("message_log_ids_file", _ids_file),
+            start_date=check("start_date", _instant),
+            end_date=check("end_date", _instant),
+            record_source=check("record_source", _one_of("get", "list"), default="get"),
+            include_deleted=check("include_deleted", _boolean, default=False),
+            concurrency=check("concurrency", _integer(1, 256), default=32),
+            page_size=check("page_size", _integer(1, 1000), default=1000),
+            lookback=timedelta(minutes=check("lookback_minutes", _integer(0, 525_600), default=10) or 0),
+            refresh=timedelta(hours=check("refresh_hours", _integer(0, 87_600), default=72) or 0),
+            fail_on_missing=check("on_missing", _one_of("warn", "fail"), default="warn") == "fail",
+            request_timeout=check("request_timeout", _seconds, default=60.0),
+            backoff_max_tries=check("backoff_max_tries", _integer(1, 100), default=8),
+            user_agent=check("user_agent", _header, default=_user_agent()),
+        )
+        if settings.start_date and settings.end_date and settings.end_date <= settings.start_date:
+            check.errors.append("`end_date` must be after `start_date`")
+        if check.errors:
+            raise ValueError("\n".join(f"  - {error}" for error in check.errors))
+        return settings
+
+    @property
+    def has_configured_ids(self) -> bool:
+        """Whether the logs to fetch are named rather than discovered."""
+        return self.message_log_ids is not None or self.message_log_ids_file is not None
+
+    def configured_ids(self) -> Iterator[str]:
+        """Every configured ID in its order, those of the setting first; repeated ones are not taken out."""
+        yield from self.message_log_ids or ()
+        if self.message_log_ids_file:
+            for _, line in _id_lines(self.message_log_ids_file):
+                yield line.lower()
+
+
+class _Checker:
+    """Takes settings one by one, and gathers what is wrong."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self.errors: list[str] = []
+
+    def __call__(self, name: str, parse: Callable[[Any], Any], *, default: Any = None, required: bool = False) -> Any:
+        value = self._config.get(name)
+        if value is None:
+            if required:
+                self.errors.append(f"`{name}` is required")
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.errors.append(f"`{name}`: {error}")
+            return default
+
+
+def _origin(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    parts = urlsplit(text if "://" in text else f"//{text}")
+    host = parts.hostname or ""
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise ValueError(_SPACE_HELP) from None
+    if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+        message = f"no path, query or user belongs there; {_SPACE_HELP}"
+        raise ValueError(message)
+    if is_loopback(host):
+        name = f"[{host}]" if ":" in host else host
+        return f"{parts.scheme or 'http'}://{name}{port}"
+    if parts.scheme not in {"", "https"}:
+        message = f"only https is spoken to a Space; {_SPACE_HELP}"
+        raise ValueError(message)
+    if not _HOST.fullmatch(host):
+        raise ValueError(_SPACE_HELP)
+    if _LABEL.fullmatch(host) and not parts.scheme and not port:
+        host = f"{host}.signalwire.com"
+    return f"https://{host}{port}"
+
+
+def _credential(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        message = "is empty or no text; give the value that the Space's dashboard shows under API"
+        raise ValueError(message)
+    if not value.strip().isprintable():
+        message = "holds a control character; copy it again"
+        raise ValueError(message)
+    return value.strip()
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        message = "must be a list of IDs"
+        raise ValueError(message)  # noqa: TRY004 - every wrong setting is one kind of error
+    if not value:
+        message = "is an empty list; name at least one ID, or leave the setting out to discover logs"
+        raise ValueError(message)
+    bad = [str(place) for place, one in enumerate(value, 1) if not (isinstance(one, str) and UUID.fullmatch(one))]
+    if bad:
+        message = f"no UUID at place {', '.join(bad[:10])}{' and more' if len(bad) > 10 else ''}; {_ID_HELP}"  # noqa: PLR2004
+        raise ValueError(message)
+    return tuple(one.lower() for one in value)
+
+
+def _ids_file(value: Any) -> Path:
+    if not isinstance(value, str) or not value.strip():
+        message = "must be the path of a file"
+        raise ValueError(message)
+    path = Path(value).expanduser()
+    bad: list[str] = []
+    found = False
+    try:
+        for number, line in _id_lines(path):
+            found = True
+            if not UUID.fullmatch(line):
+                bad.append(str(number))
+                if len(bad) > 10:  # noqa: PLR2004 - enough to see what is wrong
+                    break
+    except UnicodeDecodeError:
+        message = f"{path} is no UTF-8 text"
+        raise ValueError(message) from None
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror}"
+        raise ValueError(message) from None
+    if bad:
+        message = f"{path} has no UUID in line {', '.join(bad[:10])}{' and more' if len(bad) > 10 else ''}; {_ID_HELP}"  # noqa: PLR2004
+        raise ValueError(message)
+    if not found:
+        message = f"{path} holds no ID; name at least one, or leave the setting out to discover logs"
+        raise ValueError(message)
+    return path
+
+
+def _id_lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            text = line.partition("#")[0].strip()
+            if text:
+                yield number, text
+
+
+def _instant(value: Any) -> datetime:
+    # pendulum alone would also take a bare time of day, a duration and a week.
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d(?!-)", value):
+        raise ValueError(_DATE_HELP)
+    try:
+        parsed = pendulum.parse(value, tz="UTC")
+        assert isinstance(parsed, pendulum.DateTime)  # noqa: S101 - what `exact=False` returns for a date
+        return datetime.fromtimestamp(parsed.timestamp(), tz=timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(_DATE_HELP) from None
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in allowed:
+            message = f"must be {' or '.join(f'`{one}`' for one in allowed)}"
+            raise ValueError(message)
+        return str(value)
+
+    return parse
+
+
+def _boolean(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in {"true", "false"}:
+        message = "must be true or false"
+        raise ValueError(message)
+    return text == "true"
+
+
+def _integer(least: int, most: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        # Environment variables and Meltano hand numbers over as text.
+        text = str(value).strip()
+        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,12}", text) or not least <= int(text) <= most:
+            message = f"must be a whole number from {least} to {most}"
+            raise ValueError(message)
+        return int(text)
+
+    return parse
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day
+        message = "must be a number of seconds above 0, at most 86400"
+        raise ValueError(message)
+    return seconds
+
+
+def _header(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not (value.isascii() and value.isprintable()):
+        message = "must be printable ASCII text"
+        raise ValueError(message)
+    return value.strip()

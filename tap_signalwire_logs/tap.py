@@ -1,0 +1,138 @@
+"""The tap: its settings, its streams, and how a run begins and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
+from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import _ConfigInput
+
+from tap_signalwire_logs.command import Command, Writer
+from tap_signalwire_logs.settings import CONFIG_JSONSCHEMA, Settings
+from tap_signalwire_logs.streams import MessageLogsStream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import IO
+
+    import click
+
+    from tap_signalwire_logs.base import LogStream
+
+GRACE_SECONDS = 4.0
+"""Time from SIGTERM to the end of the process where a stuck pipe or disk keeps it from ending by itself."""
+
+TARGET_GONE = 1
+
+INTEGER_SETTINGS = [name for name, schema in CONFIG_JSONSCHEMA["properties"].items() if "integer" in schema["type"]]
+
+
+class TapSignalWireLogs(Tap):
+    """Extracts the message logs of a SignalWire Space: delivery, charges and errors, kept true as they change."""
+
+    name = "tap-signalwire-logs"
+    config_jsonschema = CONFIG_JSONSCHEMA
+    message_writer_class = Writer
+    capabilities: ClassVar[list[Any]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    settings: Settings
+    """The checked settings."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Check the settings; nothing is asked of the Space."""
+        self.began = datetime.now(timezone.utc)
+        self.stop = threading.Event()
+        self.exit_code = 0
+        super().__init__(*args, **kwargs)
+        if isinstance(self.message_writer, Writer):
+            self.message_writer.on_target_gone = self._end_for_target
+
+    def discover_streams(self) -> Sequence[LogStream]:
+        """Every family of logs; no request is needed to know them."""
+        return [MessageLogsStream(self)]
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the command; the exit code is 0 only where all that was asked for came out."""
+        if about:
+            cls.print_about(about_format)
+            return
+        config = config or _ConfigInput()
+        tap = cls(
+            config=config.config,
+            state=None if state is None else load_json(state.read()),
+            catalog=None if catalog is None else load_json(catalog.read()),
+            parse_env_config=config.parse_env,
+        )
+        tap.sync_all()
+        if tap.exit_code:
+            sys.exit(tap.exit_code)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Command that ends with one line where a run fails."""
+        return Command.of(super().get_singer_command(), cls.logger)
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        """Settings from the environment, whole numbers left as text: a bad one would be a traceback in the SDK."""
+        schema = {"properties": {name: {"type": "string"} for name in INTEGER_SETTINGS}}
+        cls.append_builtin_config(schema)
+        schema["properties"] = {**CONFIG_JSONSCHEMA["properties"], **schema["properties"]}
+        return parse_environment_config(schema, cls._env_var_prefix)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings with messages that say what would be right, and repeat no value."""
+        self.append_builtin_config(self.config_jsonschema)
+        try:
+            self.settings = Settings.from_config(self.config)
+        except ValueError as error:
+            summary = f"These settings can't be right:\n{error}"
+            if raise_errors:
+                raise ConfigValidationError(summary, errors=[summary]) from None
+            return [summary]
+        return []
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """End the run at the next safe point: a line half written is worth nothing."""
+        self.exit_code = 128 + signum
+        if self.stop.is_set():
+            os._exit(self.exit_code)
+        self.stop.set()
+        self.logger.info("Ending after %s", signal.Signals(signum).name)
+        timer = threading.Timer(GRACE_SECONDS, os._exit, (self.exit_code,))
+        timer.daemon = True
+        timer.start()
+
+    def _end_for_target(self) -> None:
+        self.logger.info("The target closed the pipe: ending")
+        self.exit_code = TARGET_GONE
+        self.stop.set()

@@ -1,0 +1,141 @@
+"""Half-open windows [start, end) over created_at, and how they are asked of a list whose boundary rule is unknown.
+
+Pure functions. Instants are whole microseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+
+import pendulum
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+TARGET_LOGS = 5_000
+"""Logs that a window should hold: a few seconds of gets, so that the bookmark moves often and records come soon."""
+
+MOST_LOGS = 20_000
+"""Logs past which the listing of a window is given up for a narrower one."""
+
+
+class Bounds(Enum):
+    """How the list treats `created_after` and `created_before`."""
+
+    DAYS = "days"
+    """Cut to whole days, or not known: asked in dates, with a day to spare on either side."""
+
+    TIMESTAMPS = "timestamps"
+    """Honoured to the second: asked with a second to spare on either side."""
+
+    @property
+    def finest(self) -> int:
+        """Microseconds of the narrowest window that makes sense."""
+        return SECOND if self is Bounds.TIMESTAMPS else DAY
+
+
+@dataclass(frozen=True)
+class Window:
+    """The logs with start <= created_at < end.
+
+    `open_below` leaves the lower bound out of the question, not out of the answer.
+    """
+
+    start: int
+    end: int
+    open_below: bool = False
+
+    @property
+    def width(self) -> int:
+        """Microseconds from start to end."""
+        return self.end - self.start
+
+    def holds(self, created: int) -> bool:
+        """Whether an instant lies in the window."""
+        return self.start <= created < self.end
+
+    def parameters(self, bounds: Bounds) -> dict[str, str]:
+        """List parameters whose answer holds every log of the window, inclusive or exclusive as the service may be."""
+        if bounds is Bounds.TIMESTAMPS:
+            after = _timestamp(self.start // SECOND - 1)
+            before = _timestamp(-(-self.end // SECOND) + 1)
+        else:
+            after = _date(self.start // DAY - 1)
+            before = _date(-(-self.end // DAY))
+        parameters = {"created_before": before}
+        if not self.open_below and self.start // DAY > 0:
+            parameters["created_after"] = after
+        return parameters
+
+
+def window_from(start: int, end: int, width: int, bounds: Bounds, *, open_below: bool = False) -> Window:
+    """Window at `start`, at most `width` wide and never past `end`; whole days where the service knows only those."""
+    stop = start + max(width, bounds.finest)
+    if bounds is Bounds.DAYS:
+        stop = max(stop // DAY * DAY, start // DAY * DAY + DAY)
+    return Window(start, min(stop, end), open_below)
+
+
+def width_after(width: int, logs: int) -> int:
+    """Width of the next window, in microseconds, after one of `width` held `logs`: quiet years are crossed in leaps."""
+    if logs * 4 <= TARGET_LOGS:
+        return width * 4
+    return width * TARGET_LOGS // logs
+
+
+def narrower(window: Window, logs: int, span: int, bounds: Bounds) -> int:
+    """Width to try where a window held too many logs, judged by the first `logs` of them, `span` microseconds apart."""
+    width = window.width // 2
+    if logs:
+        width = min(width, span * TARGET_LOGS // logs)
+    return max(width, bounds.finest)
+
+
+def probe_instant(created: list[int]) -> int | None:
+    """An instant that shows whether timestamps are honoured: one that is not within two seconds of a midnight."""
+    for instant in created:
+        if 2 * SECOND < instant % DAY < DAY - 3 * SECOND:
+            return instant
+    return None
+
+
+def to_micros(instant: datetime) -> int:
+    """Microseconds since 1970 of an aware date-time."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def to_text(micros: int) -> str:
+    """ISO 8601 in UTC, with no more digits than it takes."""
+    return (EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
+
+
+def parse_created_at(text: object) -> int:
+    """Microseconds since 1970 of an ISO 8601 text; UTC where it names no zone.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(text, str):
+        message = "no text"
+        raise ValueError(message)  # noqa: TRY004 - any wrong value is one kind of error
+    try:
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        parsed = pendulum.parse(text)
+        if not isinstance(parsed, datetime):
+            raise
+        instant = parsed
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=timezone.utc)
+    return to_micros(instant)
+
+
+def _timestamp(seconds: int) -> str:
+    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _date(days: int) -> str:
+    return (EPOCH + timedelta(days=days)).strftime("%Y-%m-%d")

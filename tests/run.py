@@ -1,0 +1,98 @@
+"""Running the tap as a user does: the command as a process, its pipe read whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.space import Simulator
+
+COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
+TIMEOUT_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the tap left: its exit code, its Singer messages (decimals exact) and its log."""
+
+    code: int
+    stdout: str
+    log: str
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [json.loads(line, parse_float=Decimal) for line in self.stdout.splitlines()]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [message["record"] for message in self.messages if message["type"] == "RECORD"]
+
+    @property
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        """Each log's last record, as a target that upserts keeps it."""
+        return {record["id"]: record for record in self.records}
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.states[-1]
+
+    @property
+    def bookmark(self) -> dict[str, Any]:
+        bookmark: dict[str, Any] = self.state["bookmarks"]["message_logs"]
+        return bookmark
+
+
+def config_for(sim: Simulator, **settings: Any) -> dict[str, Any]:
+    """Settings that reach the simulated Space."""
+    return {"space": sim.space, "project_id": sim.project_id, "api_token": sim.api_token, **settings}
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without anything that would set the tap."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
+    }
+    return {**kept, **variables}
+
+
+def run_tap(
+    folder: Path,
+    config: dict[str, Any],
+    *arguments: str,
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+    **variables: str,
+) -> Run:
+    """Run the command to its end."""
+    command = [*COMMAND, "--config", _json_file(folder / "config.json", config), *arguments]
+    if state is not None:
+        command += ["--state", _json_file(folder / "state.json", state)]
+    if catalog is not None:
+        command += ["--catalog", _json_file(folder / "catalog.json", catalog)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+        cwd=folder,
+        env=environment(**variables),
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def _json_file(path: Path, content: dict[str, Any]) -> str:
+    path.write_text(json.dumps(content, default=str), encoding="utf-8")
+    return str(path)

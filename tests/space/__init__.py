@@ -1,0 +1,10 @@
+"""A simulated SignalWire Space on loopback: real HTTP, messages that change as its clock moves, faults on request."""
+
+from __future__ import annotations
+
+from tests.space.faults import Fault
+from tests.space.listener import Listener
+from tests.space.population import MISSING, Population
+from tests.space.simulator import Request, Simulator
+
+__all__ = ["MISSING", "Fault", "Listener", "Population", "Request", "Simulator"]

@@ -1,0 +1,112 @@
+"""The SDK's own standard suite for taps, against the simulated Space, and what the command says of itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.testing import SuiteConfig, get_tap_test_class
+
+from tap_signalwire_logs.tap import TapSignalWireLogs
+from tests.run import COMMAND, config_for, environment, run_tap
+from tests.space import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The SDK's factory wants settings while tests are collected; the Space is the process's, and ends with it.
+SPACE = Simulator(messages=50, seed=3, days=5).__enter__()
+# With a deleted log every field of the schema comes: the suite warns of those that don't.
+SPACE.delete(next(iter(SPACE.truth())))
+
+TestStandardSuite = get_tap_test_class(
+    TapSignalWireLogs,
+    config=config_for(SPACE, include_deleted=True),
+    suite_config=SuiteConfig(max_records_limit=100)
+)
+
+
+def test_discovery_needs_no_settings_and_no_network(tmp_path: Path) -> None:
+    run = run_tap(tmp_path, {}, "--discover")
+    assert run.code == 0
+    (stream,) = json.loads(run.stdout)["streams"]
+    assert stream["tap_stream_id"] == "message_logs"
+    assert stream["key_properties"] == ["id"]
+    assert stream["replication_key"] == "created_at"
+    assert stream["schema"]["properties"]["id"]["format"] == "uuid"
+
+
+def test_every_property_of_the_schema_is_described_and_open_to_new_values(tmp_path: Path) -> None:
+    (stream,) = json.loads(run_tap(tmp_path, {}, "--discover").stdout)["streams"]
+    properties: dict[str, Any] = stream["schema"]["properties"]
+    assert len(properties) == 16
+    for name, schema in properties.items():
+        assert schema["description"].endswith("."), name
+        assert "enum" not in schema, name
+        assert name == "id" or "null" in schema["type"], name
+
+
+def test_the_connection_test_takes_one_record_and_ends(sim: Simulator, tmp_path: Path) -> None:
+    run = run_tap(tmp_path, config_for(sim), "--test")
+    assert run.code == 0
+    assert len(run.records) == 1
+
+
+def test_the_connection_test_fails_where_the_credentials_are_wrong(sim: Simulator, tmp_path: Path) -> None:
+    run = run_tap(tmp_path, {**config_for(sim), "api_token": "PT-wrong"}, "--test")
+    assert run.code == 1
+    assert "check `project_id` and `api_token`" in run.log
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize("argument", ["--version", "--about", "--help"])
+def test_the_command_tells_of_itself(argument: str) -> None:
+    done = subprocess.run([*COMMAND, argument], capture_output=True, text=True, check=True, env=environment())
+    assert "tap-signalwire-logs" in done.stdout or "Singer tap" in done.stdout
+
+
+def test_the_installed_command_and_the_module_are_the_same() -> None:
+    command = [sys.executable.replace("python", "tap-signalwire-logs"), "--version"]
+    command[0] = str(__import__("pathlib").Path(sys.executable).parent / "tap-signalwire-logs")
+    one = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    other = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True, env=environment())
+    assert one.stdout == other.stdout
+
+
+def test_a_stream_that_is_not_selected_costs_no_request(sim: Simulator, tmp_path: Path) -> None:
+    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
+    for metadata in catalog["streams"][0]["metadata"]:
+        if metadata["breadcrumb"] == []:
+            metadata["metadata"]["selected"] = False
+    run = run_tap(tmp_path, config_for(sim), catalog=catalog)
+    assert run.code == 0
+    assert run.records == []
+    assert sim.requests == []
+
+
+def test_a_property_that_is_not_selected_does_not_come(sim: Simulator, tmp_path: Path) -> None:
+    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
+    for metadata in catalog["streams"][0]["metadata"]:
+        metadata["metadata"]["selected"] = metadata["breadcrumb"] != ["properties", "to"]
+    run = run_tap(tmp_path, config_for(sim), catalog=catalog)
+    assert len(run.records) == len(sim.truth())
+    assert not any("to" in record for record in run.records)
+
+
+def test_full_table_replication_lists_everything_again_and_keeps_no_bookmark(sim: Simulator, tmp_path: Path) -> None:
+    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
+    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    for metadata in catalog["streams"][0]["metadata"]:
+        if metadata["breadcrumb"] == []:
+            metadata["metadata"].update({"forced-replication-method": "FULL_TABLE", "selected": True})
+    bookmark = {"replication_key_value": (sim.clock - timedelta(days=1)).isoformat()}
+    run = run_tap(
+        tmp_path, config_for(sim), catalog=catalog, state={"bookmarks": {"message_logs": bookmark}}
+    )
+    assert run.code == 0
+    assert len(run.records) == len(sim.truth())
+    assert run.bookmark == bookmark
