@@ -1,0 +1,96 @@
+"""The checkout's own Meltano pipeline, with its state, its plugins and its table in a folder of the caller's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+if TYPE_CHECKING:
+    from tests.space import Simulator
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Meltano on a copy of `meltano.yml` in `folder`; the tap is installed from this checkout."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        """Install the tap and the loaders."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        (self.folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
+        self.meltano("install")
+
+    def forget(self) -> None:
+        """Drop the state and what landed, and keep the installed plugins."""
+        (self.folder / ".meltano" / "meltano.db").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "output", ignore_errors=True)
+        (self.folder / "output").mkdir(parents=True)
+
+    def run(self, sim: Simulator, loader: str, **settings: str) -> str:
+        """Run `meltano run tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
+        credentials = {
+            "SIGNALWIRE_SPACE": sim.space,
+            "SIGNALWIRE_PROJECT_ID": sim.project_id,
+            "SIGNALWIRE_API_TOKEN": sim.api_token,
+        }
+        return self.meltano("run", "tap-signalwire-logs", loader, **credentials, **settings)
+
+    def meltano(self, *arguments: str, **variables: str) -> str:
+        """Run a Meltano command; gives its log, or raises it."""
+        scripts = str(Path(sys.executable).parent)
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
+        }
+        kept.pop("VIRTUAL_ENV", None)
+        done = subprocess.run(
+            [Path(scripts, "meltano"), *arguments],
+            cwd=self.folder,
+            env={**kept, "PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            message = f"meltano {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
+            raise RuntimeError(message)
+        return done.stdout
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / "output" / "warehouse.duckdb"
+
+    def landed(self) -> dict[str, dict[str, Any]]:
+        """Rows of the DuckDB table by ID, in the shape of the service's records."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            result = connection.execute("select * from signalwire.message_logs")
+            names = [column[0] for column in result.description]
+            rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: _as_record(row) for row in rows}
+
+
+def _as_record(row: dict[str, Any]) -> dict[str, Any]:
+    for name in ("created_at", "discarded_at"):
+        row[name] = row[name] and row[name].isoformat() + "Z"
+    # The column is a double; its shortest text is the number that was sent.
+    row["charge"] = None if row["charge"] is None else Decimal(repr(row["charge"]))
+    # The loader writes an empty list as null.
+    row["charge_details"] = json.loads(row["charge_details"] or "[]", parse_float=Decimal)
+    return {name: value for name, value in row.items() if name != "discarded_at" or value is not None}
