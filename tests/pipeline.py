@@ -53,7 +53,9 @@ class Pipeline:
         """Run a Meltano command; gives its log, or raises it."""
         scripts = str(Path(sys.executable).parent)
         kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
         }
         kept.pop("VIRTUAL_ENV", None)
         done = subprocess.run(
@@ -80,7 +82,7 @@ class Pipeline:
         """Rows of the DuckDB table by ID, in the shape of the service's records."""
         with duckdb.connect(str(self.database), read_only=True) as connection:
             result = connection.execute("select * from signalwire.message_logs")
-            names = [column[0] for column in result.description]
+            names = [column[0] for column in result.description or []]
             rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         assert len({row["id"] for row in rows}) == len(rows)
         return {row["id"]: _as_record(row) for row in rows}

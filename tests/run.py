@@ -76,11 +76,11 @@ def run_tap(
     **variables: str,
 ) -> Run:
     """Run the command to its end."""
-    command = [*COMMAND, "--config", _json_file(folder / "config.json", config), *arguments]
+    command = [*COMMAND, "--config", write_json(folder / "config.json", config), *arguments]
     if state is not None:
-        command += ["--state", _json_file(folder / "state.json", state)]
+        command += ["--state", write_json(folder / "state.json", state)]
     if catalog is not None:
-        command += ["--catalog", _json_file(folder / "catalog.json", catalog)]
+        command += ["--catalog", write_json(folder / "catalog.json", catalog)]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -93,6 +93,7 @@ def run_tap(
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def _json_file(path: Path, content: dict[str, Any]) -> str:
+def write_json(path: Path, content: dict[str, Any]) -> str:
+    """Write a file for the command line; gives its path."""
     path.write_text(json.dumps(content, default=str), encoding="utf-8")
     return str(path)

@@ -129,9 +129,7 @@ def test_configured_logs_come_in_their_order_each_once_and_nothing_else(sim: Sim
     ids = ids_of(sim, 20)[::-1]
     (tmp_path / "ids.txt").write_text("\n".join(["# more", *ids[5:], ids[0].upper()]), encoding="utf-8")
     state = {"bookmarks": {"message_logs": {"replication_key_value": "2026-01-01T00:00:00Z"}}}
-    run = run_tap(
-        tmp_path, config_for(sim, message_log_ids=ids[:10], message_log_ids_file="ids.txt"), state=state
-    )
+    run = run_tap(tmp_path, config_for(sim, message_log_ids=ids[:10], message_log_ids_file="ids.txt"), state=state)
     assert run.code == 0
     assert [record["id"] for record in run.records] == ids
     assert sim.lists() == []
@@ -158,9 +156,7 @@ def test_a_range_holds_its_start_and_not_its_end(empty_sim: Simulator, tmp_path:
         name: empty_sim.add({"created_at": (start + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")})
         for name, seconds in {"before": -1, "start": 0, "last": 3599, "end": 3600}.items()
     }
-    config = config_for(
-        empty_sim, start_date=start.isoformat(), end_date=(start + timedelta(hours=1)).isoformat()
-    )
+    config = config_for(empty_sim, start_date=start.isoformat(), end_date=(start + timedelta(hours=1)).isoformat())
     assert set(run_tap(tmp_path, config).by_id) == {ids["start"], ids["last"]}
 
 

@@ -91,7 +91,7 @@ def test_prefetched_items_come_in_order_and_the_error_after_them() -> None:
         raise KeyError
 
     prefetched = iter(Prefetch(items(), "test", threading.Event()))
-    taken = []
+    taken: list[int] = []
     while len(taken) < 2:
         item = next(prefetched)
         if item is not None:

@@ -12,7 +12,7 @@ from tap_signalwire_logs.spool import Spool
 def test_items_come_out_sorted_and_one_for_each_key(run_length: int) -> None:
     items = [(number % 97, f"added {number}") for number in range(500)]
     random.Random(7).shuffle(items)
-    first = {}
+    first: dict[int, tuple[int, str]] = {}
     spool: Spool[tuple[int, str]] = Spool(itemgetter(0), run_length=run_length)
     for item in items:
         spool.add(item)

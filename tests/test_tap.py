@@ -24,9 +24,7 @@ SPACE = Simulator(messages=50, seed=3, days=5).__enter__()
 SPACE.delete(next(iter(SPACE.truth())))
 
 TestStandardSuite = get_tap_test_class(
-    TapSignalWireLogs,
-    config=config_for(SPACE, include_deleted=True),
-    suite_config=SuiteConfig(max_records_limit=100)
+    TapSignalWireLogs, config=config_for(SPACE, include_deleted=True), suite_config=SuiteConfig(max_records_limit=100)
 )
 
 
@@ -104,9 +102,7 @@ def test_full_table_replication_lists_everything_again_and_keeps_no_bookmark(sim
         if metadata["breadcrumb"] == []:
             metadata["metadata"].update({"forced-replication-method": "FULL_TABLE", "selected": True})
     bookmark = {"replication_key_value": (sim.clock - timedelta(days=1)).isoformat()}
-    run = run_tap(
-        tmp_path, config_for(sim), catalog=catalog, state={"bookmarks": {"message_logs": bookmark}}
-    )
+    run = run_tap(tmp_path, config_for(sim), catalog=catalog, state={"bookmarks": {"message_logs": bookmark}})
     assert run.code == 0
     assert len(run.records) == len(sim.truth())
     assert run.bookmark == bookmark

@@ -116,7 +116,11 @@ class Population:
             status, charged, failure = _outbound(digest, kind, age)
         price = RATES[direction[:8].rstrip("-"), kind] * segments if charged else 0
         charge = _dollars(price)
-        details = f'[{{"description":"{direction.title()[:8].rstrip("-")} {kind.upper()}","charge":{charge}}}]' if price else "[]"
+        details = (
+            f'[{{"description":"{direction.title()[:8].rstrip("-")} {kind.upper()}","charge":{charge}}}]'
+            if price
+            else "[]"
+        )
         log_id = self.id_of(number)
         url = f'"https://example.signalwire.com/api/laml/2010-04-01/Accounts/c38dacad/Messages/{log_id}"'
         code, message = failure or (None, None)
@@ -134,7 +138,7 @@ class Population:
 
 def _second(chance: random.Random, first: int, days: float, end: int) -> int:
     while True:
-        second = first + int(chance.random() * days) * DAY
+        second = first + int(chance.random() * (days + 1)) * DAY
         second = second // DAY * DAY + HOURS[int(chance.random() * len(HOURS))] * HOUR + int(chance.random() * HOUR)
         if first <= second < end:
             return second

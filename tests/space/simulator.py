@@ -543,4 +543,3 @@ def _merge(
     one: Iterator[tuple[int, int, str]], other: list[tuple[int, int, str]], *, newest_first: bool
 ) -> Iterator[tuple[int, int, str]]:
     return heapq.merge(one, other, reverse=newest_first) if other else one
-

@@ -1,0 +1,347 @@
+"""The command against a Space where things go wrong: what is retried, what ends the run, and what is said."""
+
+from __future__ import annotations
+
+import base64
+import signal
+import subprocess
+import threading
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.run import COMMAND, Run, config_for, environment, run_tap, write_json
+from tests.space import MISSING, Listener, Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GET = r"/logs/[0-9a-f]"
+LIST = r"/logs\?"
+PHONE = "+15550100001"
+
+
+# What passes
+
+
+@pytest.mark.parametrize("where", [pytest.param(GET, id="get"), pytest.param(LIST, id="list")])
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    [
+        pytest.param("status", {"status": 500}, id="500"),
+        pytest.param("status", {"status": 502, "body": b"<html>Bad gateway</html>"}, id="502 with HTML"),
+        pytest.param("status", {"status": 429, "headers": {"Retry-After": "0"}}, id="429 with seconds"),
+        pytest.param("status", {"status": 429}, id="429 without a word"),
+        pytest.param("empty", {}, id="empty 200"),
+        pytest.param("html", {}, id="HTML 200"),
+        pytest.param("truncated_json", {}, id="half the JSON"),
+        pytest.param("cut", {}, id="cut in the body"),
+        pytest.param("reset", {}, id="reset before the body"),
+        pytest.param("reset_mid_body", {}, id="reset in the body"),
+        pytest.param("hang", {"seconds": 3}, id="hangs past the timeout"),
+        pytest.param("drip", {"seconds": 0.3}, id="drips for ever"),
+        pytest.param("rewrite", {"rewrite": lambda _: []}, id="JSON of another shape"),
+        pytest.param("rewrite", {"rewrite": lambda _: {"id": "other", "data": []}}, id="another answer"),
+    ],
+)
+def test_what_passes_is_retried_and_nothing_is_lost_or_doubled(
+    kind: str, details: dict[str, Any], where: str, tmp_path: Path
+) -> None:
+    with Simulator(messages=40, seed=7, days=5) as sim:
+        sim.fault(kind, path=where, **details)
+        run = run_tap(tmp_path, config_for(sim, request_timeout=0.5, backoff_max_tries=4))
+        assert run.code == 0, run.log
+        assert len(run.records) == len(run.by_id)
+        assert run.by_id == sim.truth()
+        assert "1 retries" in run.log
+
+
+def test_a_date_in_retry_after_is_waited_for(sim: Simulator, tmp_path: Path) -> None:
+    # Whole seconds, and the clock moves: three seconds ahead leave at least one to wait.
+    until = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=3), usegmt=True)
+    sim.fault("status", path=LIST, status=429, headers={"Retry-After": until})
+    run = run_tap(tmp_path, config_for(sim, record_source="list", backoff_max_tries=2))
+    assert run.code == 0, run.log
+    assert run.by_id == sim.truth()
+
+
+def test_while_one_request_waits_as_told_the_others_do_not_hammer_on(tmp_path: Path) -> None:
+    with Simulator(messages=200, seed=7, days=5) as sim:
+        sim.latency = 0.01
+        sim.fault("status", path=GET, status=429, headers={"Retry-After": "2"}, after=20)
+        config = config_for(sim, concurrency=4)
+        process = subprocess.Popen(
+            [*COMMAND, "--config", write_json(tmp_path / "config.json", config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        while not any(request.status == 429 for request in sim.requests):
+            assert process.poll() is None
+        threading.Event().wait(0.5)
+        during = len(sim.gets())
+        threading.Event().wait(0.7)
+        assert len(sim.gets()) == during, "nothing is asked while the Space wants quiet"
+        stdout, _ = process.communicate(timeout=60)
+        assert stdout.count(b'"type":"RECORD"') == len(sim.truth())
+
+
+def test_a_large_page_that_fails_is_tried_smaller(tmp_path: Path) -> None:
+    with Simulator(messages=300, seed=7, days=5) as sim:
+        sim.max_page_size = 300
+        run = run_tap(tmp_path, config_for(sim, record_source="list", backoff_max_tries=2))
+        assert run.code == 0, run.log
+        assert run.by_id == sim.truth()
+        assert "trying pages of 250 logs" in run.log
+
+
+# What lasts
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "says"),
+    [
+        pytest.param("status", {"status": 503}, "503 (request ", id="503"),
+        pytest.param("reset", {}, "connection", id="reset"),
+        pytest.param("hang", {"seconds": 3}, "no answer within `request_timeout`", id="hang"),
+        pytest.param("empty", {}, "the body is empty", id="empty"),
+    ],
+)
+def test_what_lasts_ends_the_run_after_the_most_tries_with_the_bookmark_true(
+    kind: str, details: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    with Simulator(messages=40, seed=7, days=5) as sim:
+        fault = sim.fault(kind, path=GET, times=None, after=10, **details)
+        config = config_for(sim, concurrency=1, backoff_max_tries=2, request_timeout=0.5)
+        run = run_tap(tmp_path, config)
+        assert run.code == 1
+        assert fault.hits == 2
+        assert "GET /api/messaging/logs/" in run.log
+        assert says in run.log
+        assert "2 tries (`backoff_max_tries`)" in run.log
+        assert "Traceback" not in run.log
+        sim.faults.clear()
+        rest = run_tap(tmp_path, config, state=run.state if run.states else {})
+        assert {**run.by_id, **rest.by_id} == sim.truth()
+
+
+def test_a_space_that_is_not_there_is_said_with_the_setting(tmp_path: Path) -> None:
+    config = {"space": "127.0.0.1:9", "project_id": "p", "api_token": "t", "backoff_max_tries": 1}
+    run = run_tap(tmp_path, config)
+    assert run.code == 1
+    assert "connection refused" in run.log
+    assert "check `space`" in run.log
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_that_are_refused_end_the_run_at_once(status: int, sim: Simulator, tmp_path: Path) -> None:
+    if status == 403:
+        sim.scopes = set()
+    token = sim.api_token if status == 403 else "PT-wrong-token"
+    ids = sorted(sim.truth())[:40]
+    run = run_tap(tmp_path, {**config_for(sim, message_log_ids=ids, concurrency=4), "api_token": token})
+    assert run.code == 1
+    assert len(sim.requests) <= 4
+    assert f"{status} (request " in run.log
+    assert "check `project_id` and `api_token`, and that the API token has the scope Messaging" in run.log
+    assert "0 retries" in run.log
+    assert token not in run.log
+
+
+def test_every_entry_of_errors_is_shown_and_no_phone_number(sim: Simulator, tmp_path: Path) -> None:
+    body = (
+        b'{"errors":[{"code":"invalid_parameter","attribute":"created_after","message":"no good"},'
+        b'{"code":"too_bad","attribute":"from","message":"is +15550100001 really"}]}'
+    )
+    sim.fault("status", path=LIST, status=422, body=body, times=None)
+    run = run_tap(tmp_path, config_for(sim))
+    assert run.code == 1
+    assert len(sim.requests) == 1
+    assert "invalid_parameter (created_after): no good" in run.log
+    assert "too_bad (from): is +… really" in run.log
+
+
+# Lists that lie
+
+
+def _with_next(link: str | None, data: list[Any] | None = None) -> Any:
+    def rewrite(page: dict[str, Any]) -> dict[str, Any]:
+        page["links"]["next"] = link
+        if data is not None:
+            page["data"] = data
+        return page
+
+    return rewrite
+
+
+def test_a_page_that_is_empty_and_has_a_next_is_just_a_page(sim: Simulator, tmp_path: Path) -> None:
+    sim.fault("rewrite", path=LIST, rewrite=_with_next("/api/messaging/logs?page_size=1000", []))
+    run = run_tap(tmp_path, config_for(sim, record_source="list"))
+    assert run.code == 0
+    assert run.by_id == sim.truth()
+
+
+@pytest.mark.parametrize("links", ["absolute", "relative"])
+def test_links_may_be_absolute_or_relative(links: str, sim: Simulator, tmp_path: Path) -> None:
+    sim.links = links
+    run = run_tap(tmp_path, config_for(sim, record_source="list", page_size=17))
+    assert run.by_id == sim.truth()
+    assert len(sim.lists()) > 10
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        pytest.param(["/api/messaging/logs?a=1"], id="A to A"),
+        pytest.param(["/api/messaging/logs?a=1", "/api/messaging/logs?b=1"], id="A to B to A"),
+    ],
+)
+def test_pages_that_go_round_in_circles_fail_the_run(turns: list[str], sim: Simulator, tmp_path: Path) -> None:
+    for link in turns:
+        sim.fault("rewrite", path=LIST, rewrite=_with_next(link))
+    for link in turns * 2:
+        sim.fault("rewrite", path=LIST, rewrite=_with_next(link))
+    run = run_tap(tmp_path, config_for(sim, record_source="list"))
+    assert run.code == 1
+    assert "go round in circles" in run.log
+    assert not run.states or "replication_key_value" not in run.bookmark
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda page: {"data": page["data"]}, id="no links"),
+        pytest.param(lambda page: {"links": page["links"]}, id="no data"),
+        pytest.param(lambda page: {**page, "data": [*page["data"], {"created_at": "2026-01-01T00:00:00Z"}]}, id="no id"),
+        pytest.param(lambda page: {**page, "data": [{**page["data"][0], "id": "../../laml"}]}, id="an ID that is a path"),
+        pytest.param(lambda page: {**page, "data": [{"id": page["data"][0]["id"]}]}, id="no created_at"),
+        pytest.param(lambda page: {**page, "data": [{**page["data"][0], "created_at": "now"}]}, id="no date-time"),
+        pytest.param(lambda page: {**page, "links": {"next": 5}}, id="a next that is a number"),
+    ],
+)
+def test_a_bad_page_is_never_taken_for_the_end(spoil: Any, sim: Simulator, tmp_path: Path) -> None:
+    sim.fault("rewrite", path=LIST, rewrite=spoil, times=None)
+    run = run_tap(tmp_path, config_for(sim, record_source="list", backoff_max_tries=2))
+    assert run.code == 1
+    assert run.records == []
+    assert "Traceback" not in run.log
+
+
+def test_foreign_next_link_never_receives_credentials(sim: Simulator, tmp_path: Path) -> None:
+    with Listener() as listener:
+        sim.fault("rewrite", path=LIST, rewrite=_with_next(f"{listener.origin}/api/messaging/logs?page_token=x"))
+        run = run_tap(tmp_path, config_for(sim))
+        assert run.code == 1
+        assert "another origin" in run.log
+        assert listener.received == []
+
+
+@pytest.mark.parametrize("where", [pytest.param(GET, id="get"), pytest.param(LIST, id="list")])
+def test_a_redirect_never_receives_credentials(where: str, sim: Simulator, tmp_path: Path) -> None:
+    with Listener() as listener:
+        sim.fault("redirect", path=where, location=f"{listener.origin}/", times=None)
+        run = run_tap(tmp_path, config_for(sim))
+        assert run.code == 1
+        assert "a redirect" in run.log
+        assert listener.received == []
+
+
+# Shapes that drift
+
+
+def test_what_drifts_comes_through(empty_sim: Simulator, tmp_path: Path) -> None:
+    sim = empty_sim
+    charged = sim.add({"charge": "0.00415", "charge_details": [{"description": "x", "charge": "0.004150"}]})
+    strange = sim.add({"status": "read", "direction": "sideways", "kind": "whatsapp", "error_message": "a\0b ü \U0001f600"})
+    fields = {"carrier": "new", "from": "anonymous", "to": None, "number_of_segments": "2"}
+    new = sim.add({**fields, "charge": Decimal("0.000001")})
+    sparse = sim.add({"status": MISSING, "error_message": MISSING, "error_code": MISSING, "charge_details": MISSING})
+    run = run_tap(tmp_path, config_for(sim))
+    assert run.code == 0
+    assert run.by_id[charged]["charge"] == Decimal("0.00415")
+    assert run.by_id[charged]["charge_details"] == [{"description": "x", "charge": Decimal("0.004150")}]
+    assert run.by_id[strange]["error_message"] == "ab ü \U0001f600"
+    assert run.by_id[strange]["kind"] == "whatsapp"
+    assert '"charge":0.000001' in run.stdout
+    assert run.by_id[new]["number_of_segments"] == 2
+    assert "carrier" not in run.by_id[new]
+    assert run.log.count("'carrier' is new") == 1
+    assert "status" not in run.by_id[sparse]
+
+
+# How a run ends
+
+
+def _start(sim: Simulator, folder: Path, **settings: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "--config", write_json(folder / "config.json", config_for(sim, **settings))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
+def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_path: Path) -> None:
+    with Simulator(messages=3_000, seed=7, days=5) as sim:
+        # Waits that nobody would sit through: only a run that heeds the signal is done in time.
+        sim.latency = 0.02
+        sim.fault("hang", path=GET, seconds=120, after=1_000, times=None)
+        process = _start(sim, tmp_path, concurrency=8, page_size=100, request_timeout=300)
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(900)]
+        process.send_signal(ending)
+        rest, log = process.communicate(timeout=15)
+        assert process.returncode == (-9 if ending is signal.SIGKILL else 128 + ending)
+        whole = "".join(lines) + rest
+        first = Run(process.returncode, whole[: whole.rindex("\n") + 1], log)
+        sim.faults.clear()
+        second = run_tap(tmp_path, config_for(sim), state=first.state if first.states else {})
+        assert {**first.by_id, **second.by_id} == sim.truth()
+        if ending is not signal.SIGKILL:
+            assert "stopped" in log
+            assert first.messages[-1]["type"] == "STATE"
+            assert "Traceback" not in log
+
+
+def test_a_target_that_dies_ends_the_run_quietly(tmp_path: Path) -> None:
+    with Simulator(messages=3_000, seed=7, days=5) as sim:
+        sim.latency = 0.005
+        process = _start(sim, tmp_path)
+        assert process.stdout
+        assert process.stderr
+        for _ in range(10):
+            process.stdout.readline()
+        process.stdout.close()
+        log = process.stderr.read()
+        assert process.wait(timeout=15) == 1
+        process.stderr.close()
+        assert "The target closed the pipe" in log
+        assert "Traceback" not in log
+        assert "Exception" not in log
+        assert len(sim.gets()) < 2_000
+
+
+# Secrets
+
+
+def test_no_log_at_any_level_shows_a_secret_or_a_phone_number(tmp_path: Path) -> None:
+    with Simulator(messages=60, seed=7, days=5) as sim:
+        numbers = {record[name] for record in sim.truth().values() for name in ("from", "to")}
+        messages = {record["error_message"] for record in sim.truth().values()} - {None}
+        basic = base64.b64encode(f"{sim.project_id}:{sim.api_token}".encode()).decode()
+        sim.fault("status", path=GET, status=500)
+        sim.fault("reset", path=GET)
+        run = run_tap(tmp_path, config_for(sim), TAP_SIGNALWIRE_LOGS_LOGLEVEL="DEBUG")
+        assert run.code == 0
+        assert "DEBUG" in run.log
+        states = str(run.states)
+        for secret in (sim.api_token, basic, *numbers, *messages):
+            assert secret not in run.log
+            assert secret not in states
+        assert sim.api_token not in run.stdout
