@@ -90,7 +90,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """One try that failed for a reason that passes."""
 
     why: str
@@ -181,7 +181,7 @@ class Client:
         request.prepare_url(self.origin + target, params)
         for tries in range(1, self._max_tries + 1):
             outcome = self._try(request, scope, accepts)
-            if not isinstance(outcome, _Failure):
+            if not isinstance(outcome, Failure):
                 return outcome
             if tries == self._max_tries:
                 break
@@ -225,7 +225,7 @@ class Client:
                 message = f"{_name(request)}: TLS failed ({_reason(error)}); check `space` and the CA bundle"
                 raise FatalError(message) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                return _Failure(_reason(error))
+                return Failure(_reason(error))
         try:
             return self._judge(request, response, body, scope, accepts)
         except UnauthorizedError as error:
@@ -255,15 +255,15 @@ class Client:
             try:
                 answer = _DECODE(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return _Failure(f"{status}, but the body is {'empty' if not body.strip() else 'no whole JSON'}", status)
+                return Failure(f"{status}, but the body is {'empty' if not body.strip() else 'no whole JSON'}", status)
             why = accepts(answer) if accepts else None
-            return answer if why is None else _Failure(f"{status}, but {why}", status)
+            return answer if why is None else Failure(f"{status}, but {why}", status)
         what = f"{_name(request)}: {status}{_request_id(response)}"
         errors = _errors(body)
         detail = "".join(f"; {error}" for error in errors)
         if status in RETRIED_STATUSES or status >= requests.codes.server_error:
             retry_after = parse_retry_after(response.headers.get("Retry-After"))
-            return _Failure(f"{status}{_request_id(response)}{detail}", status, retry_after)
+            return Failure(f"{status}{_request_id(response)}{detail}", status, retry_after)
         if status in {401, 403}:
             message = (
                 f"{what}{detail}; check `project_id` and `api_token`, and that the API token has the scope {scope}"
@@ -295,7 +295,7 @@ class Client:
         if self._stop.is_set():
             raise Stopped
 
-    def _warn_of_retry(self, request: requests.PreparedRequest, failure: _Failure, tries: int, seconds: float) -> None:
+    def _warn_of_retry(self, request: requests.PreparedRequest, failure: Failure, tries: int, seconds: float) -> None:
         level = logging.DEBUG
         with self._gate:
             if time.monotonic() - self._last_warning > 10:  # noqa: PLR2004 - seconds: hundreds may fail at once
@@ -316,7 +316,7 @@ class Client:
         )
 
 
-def wait_seconds(failure: _Failure, tries: int) -> float:
+def wait_seconds(failure: Failure, tries: int) -> float:
     """Seconds between a failed try and the next, given how many tries there were: the one place that decides."""
     if failure.retry_after is not None:
         return min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)

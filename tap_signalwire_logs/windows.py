@@ -5,6 +5,7 @@ Pure functions. Instants are whole microseconds since 1970-01-01 UTC.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -14,6 +15,8 @@ import pendulum
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+
+_DATE_FIRST = re.compile(r"\d{4}-\d\d-\d\d")
 
 TARGET_LOGS = 5_000
 """Logs that a window should hold: a few seconds of gets, so that the bookmark moves often and records come soon."""
@@ -118,19 +121,18 @@ def parse_created_at(text: object) -> int:
     Raises:
         ValueError: It is none.
     """
-    if not isinstance(text, str):
-        message = "no text"
-        raise ValueError(message)  # noqa: TRY004 - any wrong value is one kind of error
+    if not isinstance(text, str) or not _DATE_FIRST.match(text):
+        message = "no date-time"
+        raise ValueError(message)
     try:
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        parsed = pendulum.parse(text)
-        if not isinstance(parsed, datetime):
+        # Python 3.10 reads only 3 or 6 digits of a second.
+        parsed = pendulum.parse(text, tz="UTC")
+        if not isinstance(parsed, pendulum.DateTime):
             raise
-        instant = parsed
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=timezone.utc)
-    return to_micros(instant)
+        instant = datetime.fromtimestamp(parsed.int_timestamp, tz=timezone.utc).replace(microsecond=parsed.microsecond)
+    return to_micros(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
 
 
 def _timestamp(seconds: int) -> str:

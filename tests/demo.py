@@ -111,9 +111,8 @@ def bars(counted: Iterable[tuple[Any, int, float]]) -> None:
     rows = list(counted)
     most = max(count for _, count, _ in rows)
     for label, count, dollars in rows:
-        say(
-            f"    {label!s:<12} {dim(('█' * max(1, round(WIDTH * count / most))).ljust(WIDTH))} {count:>6,}   ${dollars:,.5f}"
-        )
+        bar = "█" * max(1, round(WIDTH * count / most))
+        say(f"    {label!s:<12} {dim(bar.ljust(WIDTH))} {count:>6,}   ${dollars:,.5f}")
 
 
 def show_changes(first: Logs, second: Logs) -> None:

@@ -132,7 +132,9 @@ def test_created_at_is_read_in_every_form_of_iso_8601(text: str, same: str) -> N
     assert to_text(parse_created_at(text)) == same
 
 
-@pytest.mark.parametrize("value", [None, 5, "", "yesterday", "2024-13-01"], ids=str)
+@pytest.mark.parametrize(
+    "value", [None, 5, "", "yesterday", "now", "12:20:00", "2024-13-01", "2024-05-06T25:00:00Z"], ids=str
+)
 def test_what_is_no_date_time_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=re.compile(".")):
         parse_created_at(value)

@@ -1,4 +1,4 @@
-"""The messages of a simulated Space: each field a pure function of seed, number and clock, so that any size is cheap."""
+"""The messages of a simulated Space: each field a pure function of seed, number and clock, so any size is cheap."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ import struct
 import threading
 import uuid
 from bisect import insort
-from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from email.utils import formatdate
@@ -25,6 +24,8 @@ from tests.space.faults import Fault
 from tests.space.population import MICROS, Explicit, Population, encode, micros, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from typing_extensions import Self
 
 LIST_PATH = "/api/messaging/logs"
@@ -146,6 +147,7 @@ class Simulator:
         self.max_in_flight = 0
         self.log_requests = log_requests
         self.faults: list[Fault] = []
+        self.transports: set[asyncio.Transport] = set()
         self.population = Population(seed, messages, days, start)
         self._chance = random.Random(seed)
         self._clock = micros(start)
@@ -419,12 +421,12 @@ class Simulator:
         server = self._loop.run_until_complete(
             self._loop.create_server(lambda: _Connection(self, self._loop), "127.0.0.1", self._port, backlog=1024)
         )
-        self.space = "127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.space = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        for transport in list(self.transports):
+            transport.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
@@ -441,8 +443,12 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._space.transports.add(transport)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._space.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
