@@ -3,7 +3,7 @@
     {"replication_key": "created_at",
      "replication_key_value": "2026-01-31T08:00:00Z",          created_at of the newest log in a closed window
      "waiting": {ID: [created_at, fingerprint, looks]},        with the time of the last look once looks are spaced out
-     "recent": {ID: created_at}}                               final logs that the next run's lookback meets again
+     "recent": {ID: created_at}}                               logs done with, which the next lookback meets again
 
 A STATE is only ever a snapshot made when a window closed, so a STATE written at any other moment repeats the last one.
 """
@@ -106,7 +106,7 @@ class LogState:
         )
 
     def needs_no_fetch(self, log_id: str) -> bool:
-        """Whether a discovered log was emitted before and is final, or waits and is not due."""
+        """Whether a discovered log was emitted before and is done with, or waits and is not due."""
         if log_id in self._emitted_before:
             return True
         log = self.waiting.get(log_id)
@@ -126,12 +126,10 @@ class LogState:
 
     def emitted(self, log_id: str, created: int, record: Record) -> None:
         """Note a record that has been written."""
-        if self._is_final(record):
+        if self._is_final(record) or self._now - created >= self._refresh:
             self.waiting.pop(log_id, None)
             if self.bookmark is None or created >= self.bookmark - self._lookback:
                 self._recent.append((created, log_id))
-        elif self._now - created >= self._refresh:
-            self.waiting.pop(log_id, None)
         elif log_id in self.waiting or len(self.waiting) < MOST_WAITING:
             self.waiting[log_id] = Waiting(created, fingerprint(record))
         elif self._held is None or created < self._held:
