@@ -147,7 +147,6 @@ class LogStream(Stream):
         except Stopped:
             outcome = "stopped"
         except Exception:
-            progress.clear()
             self._write_state_message()
             raise
         finally:
@@ -258,7 +257,6 @@ class LogStream(Stream):
             was_waiting = log.log_id in state.waiting
             if was_waiting and state.is_unchanged(log.log_id, record):
                 continue
-            progress.clear()
             yield record
             progress.records += 1
             progress.refreshed += was_waiting

@@ -38,6 +38,9 @@ class Progress:
         self._share = 0.0
         self._terminal = sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)
         self._drawn = False
+        self._handlers = list(logging.getLogger().handlers) if self._terminal else []
+        for handler in self._handlers:
+            handler.addFilter(self._make_way)
 
     def at(self, share: float) -> None:
         """Note how far the run has come, 0 to 1, and say so on a terminal."""
@@ -54,16 +57,8 @@ class Progress:
             self._last = time.monotonic()
             self._logger.info("%s", self._line())
 
-    def clear(self) -> None:
-        """Wipe the moving line, so that other lines stand alone."""
-        if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
-            self._drawn = False
-
     def finish(self, outcome: str) -> None:
         """Say how the run ended, in one line."""
-        self.clear()
         self._logger.info(
             "%s: %s: %d records, of them %d refreshed; %d logs waiting, %d missing; %d requests, %d retries; %.1f s",
             self._stream,
@@ -76,6 +71,16 @@ class Progress:
             self._wire.retries,
             time.monotonic() - self._began,
         )
+        for handler in self._handlers:
+            handler.removeFilter(self._make_way)
+
+    def _make_way(self, _: logging.LogRecord) -> bool:
+        """Wipe the moving line, so that a log line stands alone."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
+        return True
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._began
