@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
+REPLICATION_KEY = "created_at"
+
 AHEAD_PER_REQUEST = 4
 """Records that may be fetched before their turn, for each request in flight: one slow answer doesn't idle the rest."""
 
@@ -85,7 +87,7 @@ class LogStream(Stream):
     """Beginnings of the directions whose logs are final only once they have a charge."""
 
     primary_keys = ("id",)
-    replication_key = "created_at"
+    replication_key = REPLICATION_KEY
     # The shaper fits records to the schema: cheaper than the SDK's conforming, and exact with money.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     # The stream writes its state itself, when a window closes.
@@ -125,7 +127,7 @@ class LogStream(Stream):
         progress = Progress(self.name, client.counts, self.logger)
         state = LogState(
             self.stream_state if self._keeps_state else {},
-            replication_key="created_at",
+            replication_key=REPLICATION_KEY,
             now=now,
             lookback=to_microseconds(settings.lookback),
             refresh=to_microseconds(settings.refresh),

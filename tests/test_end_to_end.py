@@ -87,6 +87,7 @@ def test_the_documentation_s_example_goes_through_unchanged(empty_sim: Simulator
     assert '"charge":0.00415' in run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record_source", ["get", "list"])
 def test_the_output_is_the_same_at_any_concurrency(record_source: str, tmp_path: Path) -> None:
     with Simulator(messages=2_000, seed=11, days=20) as sim:
@@ -106,6 +107,7 @@ def test_from_the_list_comes_the_same_as_from_the_gets(sim: Simulator, tmp_path:
     assert sim.gets() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 @pytest.mark.parametrize("bounds", ["inclusive", "exclusive"])
 @pytest.mark.parametrize("granularity", ["timestamp", "day", "dates_only"])
@@ -255,6 +257,7 @@ def test_a_waiting_log_that_is_gone_is_counted_missing_once(sim: Simulator, tmp_
     assert log_id not in second.bookmark.get("waiting", {})
 
 
+@pytest.mark.slow
 def test_runs_stopped_after_any_line_leave_nothing_out(tmp_path: Path) -> None:
     """A target that dies anywhere has kept some of the lines; the next run begins at the last STATE among them."""
     with Simulator(messages=1_200, seed=13, days=9) as sim:
@@ -284,6 +287,7 @@ def test_the_default_user_agent_names_the_tap_and_its_version(sim: Simulator, tm
     assert headers["user-agent"].startswith("tap-signalwire-logs/0")
 
 
+@pytest.mark.slow
 def test_no_more_requests_are_in_flight_than_concurrency_allows(sim: Simulator, tmp_path: Path) -> None:
     sim.latency = 0.02
     for concurrency in (1, 5):
@@ -294,6 +298,7 @@ def test_no_more_requests_are_in_flight_than_concurrency_allows(sim: Simulator, 
     assert sim.max_in_flight == 5
 
 
+@pytest.mark.slow
 def test_windows_that_are_too_full_are_split_and_the_bookmark_moves_between(tmp_path: Path) -> None:
     with Simulator(messages=60_000, seed=3, days=30) as sim:
         run = run_tap(tmp_path, config_for(sim, record_source="list"))

@@ -10,6 +10,8 @@ import pytest
 from tests.pipeline import Pipeline
 from tests.space import Simulator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
