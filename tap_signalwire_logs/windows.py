@@ -77,7 +77,7 @@ class Window:
 def window_from(start: int, end: int, width: int, bounds: Bounds, *, open_below: bool = False) -> Window:
     """Window at `start`, at most `width` wide and never past `end`; whole days where the service knows only those."""
     stop = start + max(width, bounds.finest)
-    if bounds is Bounds.DAYS:
+    if bounds is Bounds.DAYS and stop < end:
         stop = max(stop // DAY * DAY, start // DAY * DAY + DAY)
     return Window(start, min(stop, end), open_below)
 

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.space import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -22,3 +22,31 @@ def empty_sim() -> Iterator[Simulator]:
     """A Space without a message, for tests that bring their own."""
     with Simulator(messages=0, seed=7, days=30) as simulator:
         yield simulator
+
+
+ATTACK_COLUMNS = ("fault", "tried", "outcome", "logs lost", "logs doubled", "credentials leaked")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what the attacks came to: one row for each, from the tests that record one."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    rows = [value for report in reports for name, value in report.user_properties if name == "attack"]
+    if not rows:
+        return
+    table = [ATTACK_COLUMNS, *(tuple(str(row[column]) for column in ATTACK_COLUMNS) for row in sorted(rows, key=str))]
+    widths = [max(len(row[place]) for row in table) for place in range(len(ATTACK_COLUMNS))]
+    terminalreporter.section("the truth under attack")
+    for row in table:
+        terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+@pytest.fixture
+def attack(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Record an attack's row, and hold that nothing was lost, doubled or leaked."""
+
+    def record(fault: str, tried: int, outcome: str, *, lost: int, doubled: int, leaked: int) -> None:
+        row = dict(zip(ATTACK_COLUMNS, (fault, tried, outcome, lost, doubled, leaked), strict=True))
+        record_property("attack", row)
+        assert (lost, doubled, leaked) == (0, 0, 0), row
+
+    return record

@@ -88,6 +88,14 @@ def test_a_window_holds_its_start_and_not_its_end() -> None:
             "2026-01-01T08:00:00", "2026-02-01", 1, Bounds.DAYS, "2026-01-02", id="days: to the next midnight"
         ),
         pytest.param("2026-01-01T08:00:00", "2026-02-01", 3 * DAY, Bounds.DAYS, "2026-01-04", id="days: whole ones"),
+        pytest.param(
+            "2026-01-01T08:00:00",
+            "2026-01-03T09:00:00",
+            9 * DAY,
+            Bounds.DAYS,
+            "2026-01-03T09:00:00",
+            id="days: the end",
+        ),
     ],
 )
 def test_windows_are_cut_at_what_the_service_can_tell_apart(

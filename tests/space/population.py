@@ -57,11 +57,13 @@ class Population:
         seed: Decides every field.
         messages: How many were created in the `days` before `start`.
         days: The days that they spread over, busier by day than by night.
+        stuck: Whether outbound messages stay `sent` and without a charge for ever, and all are outbound.
         start: The clock's start; messages go on arriving after it at the same rate, or 20 a day.
     """
 
-    def __init__(self, seed: int, messages: int, days: float, start: datetime) -> None:
+    def __init__(self, seed: int, messages: int, days: float, start: datetime, *, stuck: bool = False) -> None:
         self.seed = seed
+        self.stuck = stuck
         chance = random.Random(seed)
         began = micros(start) // MICROS
         seconds = sorted(_second(chance, began - int(days * DAY), days, began) for _ in range(messages))
@@ -109,7 +111,9 @@ class Population:
         kind = "mms" if digest[1] < 40 else "sms"
         segments = 1 + digest[2] % 3
         relay = digest[9] < 90
-        if digest[0] < 100:
+        if self.stuck:
+            direction, status, charged, failure = "outbound-api", "sent", False, None
+        elif digest[0] < 100:
             direction, status, charged, failure = "inbound", "received", True, None
         else:
             direction = ("outbound", "outbound-api", "outbound-api", "outbound-reply")[digest[0] % 4]

@@ -101,6 +101,7 @@ class Simulator:
         seed: Decides all that chance decides.
         days: The days before the clock's start that the messages spread over.
         clock: The clock's start; a day before now by default.
+        stuck: Whether every message is outbound and never gets final.
         port: The port, 0 for any.
         log_requests: Whether `requests` is kept; `request_count` always is.
 
@@ -124,6 +125,7 @@ class Simulator:
         seed: int = 7,
         days: float = 30,
         clock: datetime | None = None,
+        stuck: bool = False,
         port: int = 0,
         log_requests: bool = True,
     ) -> None:
@@ -148,7 +150,7 @@ class Simulator:
         self.log_requests = log_requests
         self.faults: list[Fault] = []
         self.transports: set[asyncio.Transport] = set()
-        self.population = Population(seed, messages, days, start)
+        self.population = Population(seed, messages, days, start, stuck=stuck)
         self._chance = random.Random(seed)
         self._clock = micros(start)
         self._explicit: dict[str, Explicit] = {}
