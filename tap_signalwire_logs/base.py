@@ -18,7 +18,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
-from tap_signalwire_logs.client import Client, MissingError, Stopped
+from tap_signalwire_logs.client import Client, MissingError, Stopped, decode_json
 from tap_signalwire_logs.discovery import Discovery, Found
 from tap_signalwire_logs.fetch import Pool, Prefetch, done, in_order
 from tap_signalwire_logs.progress import Progress
@@ -321,7 +321,8 @@ def _merged(waiting: deque[tuple[int, str]], found: Found) -> Iterator[tuple[int
             yield _waiting_log(*waiting.popleft())
         if waiting and waiting[0] == place:
             waiting.popleft()
-        yield entry.created, Log(entry.log_id, entry.created, entry.record)
+        record = decode_json(entry.record) if entry.record else None
+        yield entry.created, Log(entry.log_id, entry.created, record)
     while waiting and waiting[0][0] < found.window.end:
         yield _waiting_log(*waiting.popleft())
 

@@ -38,7 +38,11 @@ HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 _PHONE_NUMBER = re.compile(r"\+\d{6,15}")
-_DECODE = msgspec.json.Decoder(float_hook=Decimal).decode
+decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
+"""Decodes JSON with the digits of its numbers kept."""
+
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+"""Its counterpart."""
 
 
 class FatalError(FatalAPIError):
@@ -253,7 +257,7 @@ class Client:
         status = response.status_code
         if status == requests.codes.ok:
             try:
-                answer = _DECODE(body)
+                answer = decode_json(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return Failure(f"{status}, but the body is {'empty' if not body.strip() else 'no whole JSON'}", status)
             why = accepts(answer) if accepts else None
@@ -369,7 +373,7 @@ def _request_id(response: requests.Response) -> str:
 def _errors(body: bytes) -> list[str]:
     """Each entry of an error answer's `errors` as one line; bodies of any other shape say nothing that helps."""
     try:
-        answer = _DECODE(body)
+        answer = decode_json(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     entries = answer.get("errors") if isinstance(answer, dict) else None

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from tap_signalwire_logs.client import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-signalwire-logs.records")
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -118,4 +117,4 @@ def _integer(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else _encode(value).decode()
+    return value if isinstance(value, str) else encode_json(value).decode()

@@ -18,8 +18,10 @@ from tests.run import COMMAND, Run, config_for, environment, run_tap, write_json
 from tests.space import MISSING, Listener, Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Attack = Callable[..., None]
 
 GET = r"/logs/[0-9a-f]"
 LIST = r"/logs\?"
@@ -51,15 +53,21 @@ PHONE = "+15550100001"
     ],
 )
 def test_what_passes_is_retried_and_nothing_is_lost_or_doubled(
-    kind: str, details: dict[str, Any], where: str, tmp_path: Path
+    kind: str, details: dict[str, Any], where: str, tmp_path: Path, attack: Attack, request: pytest.FixtureRequest
 ) -> None:
     with Simulator(messages=40, seed=7, days=5) as sim:
         sim.fault(kind, path=where, **details)
         run = run_tap(tmp_path, config_for(sim, request_timeout=0.5, backoff_max_tries=4))
         assert run.code == 0, run.log
-        assert len(run.records) == len(run.by_id)
-        assert run.by_id == sim.truth()
         assert "1 retries" in run.log
+        attack(
+            request.node.callspec.id,
+            1,
+            "retried",
+            lost=sum(run.by_id.get(log_id) != record for log_id, record in sim.truth().items()),
+            doubled=len(run.records) - len(run.by_id),
+            leaked=sim.api_token in run.log,
+        )
 
 
 def test_a_date_in_retry_after_is_waited_for(sim: Simulator, tmp_path: Path) -> None:
@@ -91,6 +99,17 @@ def test_while_one_request_waits_as_told_the_others_do_not_hammer_on(tmp_path: P
         assert len(sim.gets()) == during, "nothing is asked while the Space wants quiet"
         stdout, _ = process.communicate(timeout=60)
         assert stdout.count(b'"type":"RECORD"') == len(sim.truth())
+
+
+def test_an_absurd_retry_after_is_capped_and_said(sim: Simulator, tmp_path: Path) -> None:
+    sim.fault("status", path=LIST, status=429, headers={"Retry-After": "31536000"}, times=None)
+    process = _start(sim, tmp_path)
+    assert process.stderr
+    said = next(line for line in process.stderr if "429" in line)
+    assert "try 2 of 8 in 120.0 s (Retry-After asked for 31536000 s, which is capped)" in said
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_a_large_page_that_fails_is_tried_smaller(tmp_path: Path) -> None:
@@ -247,23 +266,63 @@ def test_a_bad_page_is_never_taken_for_the_end(spoil: Any, sim: Simulator, tmp_p
     assert "Traceback" not in run.log
 
 
-def test_foreign_next_link_never_receives_credentials(sim: Simulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", ["{origin}/x?page_token=x", "//{host}/x", "https://{space}/x", "http://{host}@x/"])
+def test_foreign_next_link_never_receives_credentials(
+    link: str, sim: Simulator, tmp_path: Path, attack: Attack
+) -> None:
     with Listener() as listener:
-        sim.fault("rewrite", path=LIST, rewrite=_with_next(f"{listener.origin}/api/messaging/logs?page_token=x"))
+        host = listener.origin.removeprefix("http://")
+        target = link.format(origin=listener.origin, host=host, space=sim.space)
+        sim.fault("rewrite", path=LIST, rewrite=_with_next(target))
         run = run_tap(tmp_path, config_for(sim))
         assert run.code == 1
         assert "another origin" in run.log
-        assert listener.received == []
+        leaked = len(listener.received) + (sim.api_token in run.log)
+        attack(f"next link {link}", 1, "refused", lost=0, doubled=0, leaked=leaked)
 
 
 @pytest.mark.parametrize("where", [pytest.param(GET, id="get"), pytest.param(LIST, id="list")])
-def test_a_redirect_never_receives_credentials(where: str, sim: Simulator, tmp_path: Path) -> None:
+def test_a_redirect_never_receives_credentials(
+    where: str, sim: Simulator, tmp_path: Path, attack: Attack, request: pytest.FixtureRequest
+) -> None:
     with Listener() as listener:
         sim.fault("redirect", path=where, location=f"{listener.origin}/", times=None)
         run = run_tap(tmp_path, config_for(sim))
         assert run.code == 1
         assert "a redirect" in run.log
-        assert listener.received == []
+        name = f"redirect of a {request.node.callspec.id}"
+        leaked = len(listener.received) + (sim.api_token in run.log)
+        attack(name, 1, "refused", lost=0, doubled=0, leaked=leaked)
+
+
+# Logs that vanish
+
+
+@pytest.mark.parametrize("on_missing", ["warn", "fail"])
+def test_a_log_that_is_deleted_between_list_and_get_is_missing_and_no_more(
+    on_missing: str, sim: Simulator, tmp_path: Path
+) -> None:
+    gone = sorted(sim.truth())[7]
+    sim.fault("status", path=gone, status=404, body=b'{"error":"Not Found"}', times=None)
+    run = run_tap(tmp_path, config_for(sim, on_missing=on_missing))
+    assert run.code == (0 if on_missing == "warn" else 1)
+    assert set(run.by_id) == set(sim.truth()) - {gone}
+    assert "1 missing" in run.log
+    assert gone in run.log
+    again = run_tap(tmp_path, config_for(sim, on_missing=on_missing), state=run.state)
+    assert again.code == 0, "what is gone fails one run, not every one after it"
+
+
+@pytest.mark.parametrize("on_missing", ["warn", "fail"])
+def test_a_configured_log_that_is_no_longer_kept_is_missing(on_missing: str, tmp_path: Path) -> None:
+    with Simulator(messages=100, seed=7, days=40) as sim:
+        ids = sorted(sim.truth(), key=lambda log_id: sim.truth()[log_id]["created_at"])
+        sim.history_limit = (sim.clock - timedelta(days=20)).date()
+        run = run_tap(tmp_path, config_for(sim, message_log_ids=[ids[0], ids[-1]], on_missing=on_missing))
+        assert list(run.by_id) == [ids[-1]]
+        assert run.code == (0 if on_missing == "warn" else 1)
+        assert "exceeds_history_logs_limit" in run.log
+        assert ids[0] in run.log
 
 
 # Shapes that drift
@@ -306,7 +365,7 @@ def _start(sim: Simulator, folder: Path, **settings: Any) -> subprocess.Popen[st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
-def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_path: Path) -> None:
+def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_path: Path, attack: Attack) -> None:
     with Simulator(messages=3_000, seed=7, days=5) as sim:
         # Waits that nobody would sit through: only a run that heeds the signal is done in time.
         sim.latency = 0.02
@@ -321,7 +380,9 @@ def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_pat
         first = Run(process.returncode, whole[: whole.rindex("\n") + 1], log)
         sim.faults.clear()
         second = run_tap(tmp_path, config_for(sim), state=first.state if first.states else {})
-        assert {**first.by_id, **second.by_id} == sim.truth()
+        target = {**first.by_id, **second.by_id}
+        lost = sum(target.get(log_id) != record for log_id, record in sim.truth().items())
+        attack(f"{ending.name} while requests hang", 1, "ended, resumed", lost=lost, doubled=0, leaked=0)
         if ending is not signal.SIGKILL:
             assert "stopped" in log
             assert first.messages[-1]["type"] == "STATE"

