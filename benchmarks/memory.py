@@ -14,10 +14,9 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import singer_sdk
 
 ROOT = Path(__file__).parent.parent
 REPORT = Path(__file__).parent / "memory.md"
@@ -95,7 +94,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 def report(lines: list[str]) -> str:
     """Document with the table."""
-    versions = f"Python {platform.python_version()}, singer-sdk {singer_sdk.__version__}"
+    versions = f"Python {platform.python_version()}, singer-sdk {version('singer-sdk')}"
     table = "\n".join(lines)
     return f"""# Memory and requests
 

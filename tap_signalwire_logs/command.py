@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -61,8 +60,6 @@ class Command(SingerCommand):
         """Run the command line."""
         try:
             return super().main(*args, **kwargs)
-        except json.JSONDecodeError as error:
-            self.logger.error("A file of --config, --state or --catalog is no JSON: %s", error)  # noqa: TRY400
         except (SingerSDKError, OSError) as error:
             self.logger.error("%s", error)  # noqa: TRY400 - the message says it all
         sys.exit(1)

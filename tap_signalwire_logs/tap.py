@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -88,13 +88,24 @@ class TapSignalWireLogs(Tap):
         config = config or _ConfigInput()
         tap = cls(
             config=config.config,
-            state=None if state is None else load_json(state.read()),
-            catalog=None if catalog is None else load_json(catalog.read()),
+            state=None if state is None else _read_object(state, "--state", "bookmarks"),
+            catalog=None if catalog is None else _read_object(catalog, "--catalog", "streams"),
             parse_env_config=config.parse_env,
         )
         tap.sync_all()
         if tap.exit_code:
             sys.exit(tap.exit_code)
+
+    @classmethod
+    def cb_config(
+        cls: type[TapSignalWireLogs], ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Read the files of --config."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except (TypeError, ValueError) as error:
+            message = f"A file of --config is no JSON object of settings: {error}"
+            raise ConfigurationError(message) from None
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
@@ -136,3 +147,18 @@ class TapSignalWireLogs(Tap):
         self.logger.info("The target closed the pipe: ending")
         self.exit_code = TARGET_GONE
         self.stop.set()
+
+
+def _read_object(file: IO[str], option: str, part: str) -> dict[str, Any]:
+    """JSON object of a file on the command line, whose `part` is again made of objects."""
+    try:
+        content = load_json(file.read())
+    except ValueError as error:
+        message = f"The file of {option} is no JSON: {error}"
+        raise ConfigurationError(message) from None
+    parts = content.get(part, {}) if isinstance(content, dict) else None
+    inner = list(parts.values()) if isinstance(parts, dict) else parts
+    if not isinstance(inner, list) or not all(isinstance(one, dict) for one in inner):
+        message = f"The file of {option} holds no object with `{part}`; is it another file?"
+        raise ConfigurationError(message)
+    return content

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 GET = r"/logs/[0-9a-f]"
 LIST = r"/logs\?"
-PHONE = "+15550100001"
+
+pytestmark = pytest.mark.slow
 
 
 # What passes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", [pytest.param(GET, id="get"), pytest.param(LIST, id="list")])
 @pytest.mark.parametrize(
     ("kind", "details"),
@@ -79,7 +79,6 @@ def test_a_date_in_retry_after_is_waited_for(sim: Simulator, tmp_path: Path) -> 
     assert run.by_id == sim.truth()
 
 
-@pytest.mark.slow
 def test_while_one_request_waits_as_told_the_others_do_not_hammer_on(tmp_path: Path) -> None:
     with Simulator(messages=200, seed=7, days=5) as sim:
         sim.latency = 0.01
@@ -124,7 +123,6 @@ def test_a_large_page_that_fails_is_tried_smaller(tmp_path: Path) -> None:
 # What lasts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "details", "says"),
     [
@@ -363,7 +361,6 @@ def _start(sim: Simulator, folder: Path, **settings: Any) -> subprocess.Popen[st
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
 def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_path: Path, attack: Attack) -> None:
     with Simulator(messages=3_000, seed=7, days=5) as sim:

@@ -106,3 +106,19 @@ def test_full_table_replication_lists_everything_again_and_keeps_no_bookmark(sim
     assert run.code == 0
     assert len(run.records) == len(sim.truth())
     assert run.bookmark == bookmark
+
+
+@pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[1]", '{"bookmarks":{"message_logs":5},"streams":[5]}'],
+)
+def test_a_file_that_is_none_of_ours_is_said_and_no_traceback(
+    option: str, content: str, sim: Simulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(content, encoding="utf-8")
+    run = run_tap(tmp_path, config_for(sim), option, str(file))
+    assert run.code == (0 if option == "--config" and content.startswith('{"') else 1)
+    assert "Traceback" not in run.log
+    assert run.code == 0 or option in run.log

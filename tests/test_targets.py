@@ -92,6 +92,26 @@ def test_what_drifts_lands_with_nothing_broken(target: str, pipeline: Pipeline, 
         assert of["deleted"]["discarded_at"] is not None
 
 
+def test_postgres_s_columns_are_what_the_readme_says(pipeline: Pipeline, postgres: str) -> None:
+    pipeline.forget()
+    with Simulator(messages=5, seed=7, days=2) as sim:
+        pipeline.run(sim, "target-postgres", TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
+    with psycopg.connect(postgres) as connection:
+        columns: dict[str, str] = dict(
+            connection.execute(
+                "select column_name, data_type from information_schema.columns where table_name = 'message_logs'"
+            ).fetchall()
+        )
+    assert {name: columns[name] for name in ("id", "charge", "charge_details", "created_at", "from", "to")} == {
+        "id": "uuid",
+        "charge": "numeric",
+        "charge_details": "ARRAY",
+        "created_at": "timestamp without time zone",
+        "from": "text",
+        "to": "text",
+    }
+
+
 def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgres: str) -> None:
     pipeline.forget()
     with psycopg.connect(postgres) as connection:
