@@ -35,7 +35,8 @@ BODY_TIMEOUT_FACTOR = 3
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
-RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+TOO_MANY_REQUESTS = 429
+RETRIED_STATUSES = frozenset({408, 425, TOO_MANY_REQUESTS, 500, 502, 503, 504})
 
 _PHONE_NUMBER = re.compile(r"\+\d{6,15}")
 decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -102,6 +103,45 @@ class Failure:
     retry_after: float | None = None
 
 
+class Slots:
+    """Requests in flight: at most `most`, fewer after the Space said that it is too many, more again as it answers.
+
+    Without it, threads that all begin again when a 429's wait is over would use up each other's tries.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Begin with all slots open."""
+        self.open = float(most)
+        self._most = most
+        self._busy = 0
+        self._free = threading.Condition()
+
+    def __enter__(self) -> None:
+        """Wait for a slot."""
+        with self._free:
+            while self._busy >= int(self.open):
+                self._free.wait()
+            self._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Give the slot back."""
+        with self._free:
+            self._busy -= 1
+            self._free.notify()
+
+    def shrink(self) -> None:
+        """Halve the open slots."""
+        with self._free:
+            self.open = max(1.0, self.open / 2)
+
+    def grow(self) -> None:
+        """Open one more slot after as many answers as there are open slots."""
+        if self.open < self._most:
+            with self._free:
+                self.open = min(float(self._most), self.open + 1 / self.open)
+                self._free.notify()
+
+
 class Accepts(Protocol):
     """A check of a decoded body: says what is wrong with it, or None."""
 
@@ -141,7 +181,8 @@ class Client:
         self._timeout = timeout
         self._max_tries = max_tries
         self._stop = stop
-        self._slots = threading.BoundedSemaphore(concurrency)
+        self._slots = Slots(concurrency)
+        self._answered = 0
         self._fatal: FatalError | None = None
         self._gate = threading.Lock()
         self._not_before = 0.0
@@ -183,14 +224,19 @@ class Client:
         """
         request = self._template.copy()
         request.prepare_url(self.origin + target, params)
-        for tries in range(1, self._max_tries + 1):
+        tries = 0
+        while True:
+            answered_before = self._answered
             outcome = self._try(request, scope, accepts)
             if not isinstance(outcome, Failure):
                 return outcome
-            if tries == self._max_tries:
+            # Where others are answered, the Space is only busy, and this request's turn is still to come.
+            is_busy = outcome.status == TOO_MANY_REQUESTS and self._answered > answered_before
+            tries += not is_busy
+            if tries >= self._max_tries:
                 break
-            seconds = wait_seconds(outcome, tries)
-            if outcome.status == 429:  # noqa: PLR2004 - Too Many Requests
+            seconds = wait_seconds(outcome, max(tries, 1))
+            if outcome.status == TOO_MANY_REQUESTS:
                 self._close_gate(seconds)
             self._warn_of_retry(request, outcome, tries, seconds)
             self.counts.add(retries=1)
@@ -231,10 +277,14 @@ class Client:
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 return Failure(_reason(error))
         try:
-            return self._judge(request, response, body, scope, accepts)
+            outcome = self._judge(request, response, body, scope, accepts)
         except UnauthorizedError as error:
             self._fatal = error
             raise
+        if not isinstance(outcome, Failure):
+            self._answered += 1
+            self._slots.grow()
+        return outcome
 
     def _read(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._timeout * BODY_TIMEOUT_FACTOR
@@ -290,6 +340,8 @@ class Client:
     def _close_gate(self, seconds: float) -> None:
         """Hold every request back: the limit is the Space's, not the one request's."""
         with self._gate:
+            if time.monotonic() >= self._not_before:
+                self._slots.shrink()
             self._not_before = max(self._not_before, time.monotonic() + seconds)
 
     def _pass_gate(self) -> None:

@@ -6,6 +6,7 @@ from tap_signalwire_logs.client import (
     BACKOFF_CAP_SECONDS,
     RETRY_AFTER_CAP_SECONDS,
     Failure,
+    Slots,
     is_loopback,
     parse_retry_after,
     same_origin,
@@ -67,3 +68,13 @@ def test_an_origin_is_scheme_host_and_effective_port(other: str, same: bool) -> 
 )
 def test_loopback_is_this_machine_alone(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+def test_slots_halve_when_it_is_too_much_and_come_back_as_answers_come() -> None:
+    slots = Slots(8)
+    for _ in range(5):
+        slots.shrink()
+    assert slots.open == 1
+    for _ in range(100):
+        slots.grow()
+    assert slots.open == 8

@@ -100,6 +100,16 @@ def test_while_one_request_waits_as_told_the_others_do_not_hammer_on(tmp_path: P
         assert stdout.count(b'"type":"RECORD"') == len(sim.truth())
 
 
+def test_a_space_that_allows_few_requests_a_second_is_read_to_the_end_and_no_try_is_wasted(tmp_path: Path) -> None:
+    with Simulator(messages=150, seed=7, days=5) as sim:
+        sim.rate_limit = 25
+        run = run_tap(tmp_path, config_for(sim, concurrency=64, backoff_max_tries=4))
+        assert run.code == 0, run.log
+        assert run.by_id == sim.truth()
+        refused = sum(request.status == 429 for request in sim.requests)
+        assert 0 < refused < len(sim.truth())
+
+
 def test_an_absurd_retry_after_is_capped_and_said(sim: Simulator, tmp_path: Path) -> None:
     sim.fault("status", path=LIST, status=429, headers={"Retry-After": "31536000"}, times=None)
     process = _start(sim, tmp_path)

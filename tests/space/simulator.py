@@ -12,6 +12,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import uuid
 from bisect import insort
 from datetime import date, datetime, timedelta, timezone
@@ -111,6 +112,7 @@ class Simulator:
         bounds: Of created_after and created_before: exclusive or inclusive.
         granularity: timestamp, day (timestamps are cut to days) or dates_only (timestamps are refused).
         history_limit: Date before which nothing is kept, and no filter may point.
+        rate_limit: Answers in one second; what is more is told 429 and to come back in a second. 0 for any number.
         links: absolute or relative.
         max_page_size: Larger pages fail with 500.
         shifting: Whether pages are cut from what is there now, instead of when the walk began.
@@ -138,6 +140,7 @@ class Simulator:
         self.bounds = "exclusive"
         self.granularity = "timestamp"
         self.history_limit: date | None = None
+        self.rate_limit = 0
         self.links = "absolute"
         self.max_page_size = 1_000
         self.shifting = False
@@ -157,6 +160,7 @@ class Simulator:
         self._explicit_order: list[tuple[int, int, str]] = []
         self._deleted: dict[int, int] = {}
         self._port = port
+        self._second = (0, 0)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="simulated-space", daemon=True)
@@ -248,6 +252,8 @@ class Simulator:
                 raise _Refused(401, {"error": "Unauthorized"})
             if "Messaging" not in self.scopes:
                 raise _Refused(403, {"error": "Forbidden"})
+            if self._is_too_much():
+                return _Answer(429, b'{"error":"Too Many Requests"}', {"Retry-After": "1"})
             if method != "GET":
                 raise _Refused(405, {"error": "Method Not Allowed"})
             if path == LIST_PATH:
@@ -257,6 +263,12 @@ class Simulator:
             raise _Refused(404, {"error": "Not Found"})
         except _Refused as refused:
             return refused.answer
+
+    def _is_too_much(self) -> bool:
+        second, count = self._second
+        now = int(time.monotonic())
+        self._second = (now, count + 1 if second == now else 1)
+        return 0 < self.rate_limit < self._second[1]
 
     def _get(self, log_id: str) -> bytes:
         explicit = self._explicit.get(log_id)
