@@ -94,11 +94,6 @@ class LogState:
         """Where discovery begins, or None where no run closed a window yet."""
         return None if self.bookmark is None else self.bookmark - self._lookback
 
-    @property
-    def oldest_waiting(self) -> int | None:
-        """created_at of the oldest waiting log."""
-        return min((log.created for log in self.waiting.values()), default=None)
-
     def due(self) -> list[tuple[int, str]]:
         """Waiting logs to look at in this run, by created_at and ID."""
         return sorted(
