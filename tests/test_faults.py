@@ -66,7 +66,7 @@ def test_what_passes_is_retried_and_nothing_is_lost_or_doubled(
             "retried",
             lost=sum(run.by_id.get(log_id) != record for log_id, record in sim.truth().items()),
             doubled=len(run.records) - len(run.by_id),
-            leaked=sim.api_token in run.log,
+            leaked=int(sim.api_token in run.log),
         )
 
 
