@@ -36,6 +36,8 @@ BODY_TIMEOUT_FACTOR = 3
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 TOO_MANY_REQUESTS = 429
+# Hundreds of requests may fail at once; one line tells of them.
+WARNING_EVERY_SECONDS = 10.0
 RETRIED_STATUSES = frozenset({408, 425, TOO_MANY_REQUESTS, 500, 502, 503, 504})
 
 _PHONE_NUMBER = re.compile(r"\+\d{6,15}")
@@ -326,7 +328,7 @@ class Client:
         if status in {404, 410}:
             message = f"{what}{detail}"
             raise MissingError(message)
-        if status == 422:  # noqa: PLR2004 - Unprocessable Content
+        if status == requests.codes.unprocessable:
             for error in errors:
                 if error.startswith(HISTORY_LIMIT_CODE):
                     message = f"{what}{detail}"
@@ -354,7 +356,7 @@ class Client:
     def _warn_of_retry(self, request: requests.PreparedRequest, failure: Failure, tries: int, seconds: float) -> None:
         level = logging.DEBUG
         with self._gate:
-            if time.monotonic() - self._last_warning > 10:  # noqa: PLR2004 - seconds: hundreds may fail at once
+            if time.monotonic() - self._last_warning > WARNING_EVERY_SECONDS:
                 self._last_warning = time.monotonic()
                 level = logging.WARNING
         capped = ""

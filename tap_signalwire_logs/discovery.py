@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-signalwire-logs.discovery")
 
 SMALLEST_PAGE = 10
+SERVER_ERROR = 500
 LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -136,7 +137,7 @@ class Discovery:
                 self._say_limit(window, error.history_limit)
                 window = Window(window.start, window.end, open_below=True)
             except ExhaustedError as error:
-                if error.status is None or error.status < 500 or self._page_size <= SMALLEST_PAGE:  # noqa: PLR2004
+                if error.status is None or error.status < SERVER_ERROR or self._page_size <= SMALLEST_PAGE:
                     raise
                 self._page_size = max(SMALLEST_PAGE, self._page_size // 4)
                 logger.warning("%s; trying pages of %d logs", error, self._page_size)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+MOST_NAMED = 10
+MOST_SECONDS = 86_400
+
 _SPACE_HELP = "give `example`, `example.signalwire.com` or `https://example.signalwire.com`"
 _DATE_HELP = "give a date (2026-01-31) or an ISO 8601 date-time (2026-01-31T08:00:00Z)"
 _ID_HELP = "an ID is a UUID such as 9ee38635-899a-490a-bfd1-9e72f5eea53c"
@@ -295,7 +298,7 @@ def _ids(value: Any) -> tuple[str, ...]:
         raise ValueError(message)
     bad = [str(place) for place, one in enumerate(value, 1) if not (isinstance(one, str) and UUID.fullmatch(one))]
     if bad:
-        message = f"no UUID at place {', '.join(bad[:10])}{' and more' if len(bad) > 10 else ''}; {_ID_HELP}"  # noqa: PLR2004
+        message = f"no UUID at place {_listed(bad)}; {_ID_HELP}"
         raise ValueError(message)
     return tuple(one.lower() for one in value)
 
@@ -312,7 +315,7 @@ def _ids_file(value: Any) -> Path:
             found = True
             if not UUID.fullmatch(line):
                 bad.append(str(number))
-                if len(bad) > 10:  # noqa: PLR2004 - enough to see what is wrong
+                if len(bad) > MOST_NAMED:
                     break
     except UnicodeDecodeError:
         message = f"{path} is no UTF-8 text"
@@ -321,7 +324,7 @@ def _ids_file(value: Any) -> Path:
         message = f"{path} can't be read: {error.strerror}"
         raise ValueError(message) from None
     if bad:
-        message = f"{path} has no UUID in line {', '.join(bad[:10])}{' and more' if len(bad) > 10 else ''}; {_ID_HELP}"  # noqa: PLR2004
+        message = f"{path} has no UUID in line {_listed(bad)}; {_ID_HELP}"
         raise ValueError(message)
     if not found:
         message = f"{path} holds no ID; name at least one, or leave the setting out to discover logs"
@@ -335,6 +338,10 @@ def _id_lines(path: Path) -> Iterator[tuple[int, str]]:
             text = line.partition("#")[0].strip()
             if text:
                 yield number, text
+
+
+def _listed(places: list[str]) -> str:
+    return ", ".join(places[:MOST_NAMED]) + (" and more" if len(places) > MOST_NAMED else "")
 
 
 def _instant(value: Any) -> datetime:
@@ -384,8 +391,8 @@ def _seconds(value: Any) -> float:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if not 0 < seconds <= 86_400:  # noqa: PLR2004 - a day
-        message = "must be a number of seconds above 0, at most 86400"
+    if not 0 < seconds <= MOST_SECONDS:
+        message = f"must be a number of seconds above 0, at most {MOST_SECONDS}"
         raise ValueError(message)
     return seconds
 

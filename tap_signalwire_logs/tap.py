@@ -72,7 +72,7 @@ class TapSignalWireLogs(Tap):
         return [MessageLogsStream(self)]
 
     @classmethod
-    def invoke(  # type: ignore[override]
+    def invoke(  # type: ignore[override]  # as in the SDK: each plugin has options of its own
         cls,
         *,
         about: bool = False,
@@ -113,7 +113,7 @@ class TapSignalWireLogs(Tap):
         return Command.of(super().get_singer_command(), cls.logger)
 
     @classproperty
-    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 - a property of the class
         """Settings from the environment, whole numbers left as text: a bad one would be a traceback in the SDK."""
         schema = {"properties": {name: {"type": "string"} for name in INTEGER_SETTINGS}}
         cls.append_builtin_config(schema)
@@ -132,7 +132,7 @@ class TapSignalWireLogs(Tap):
             return [summary]
         return []
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler is given both
         """End the run at the next safe point: a line half written is worth nothing."""
         self.exit_code = 128 + signum
         if self.stop.is_set():
