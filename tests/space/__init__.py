@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.space.faults import Fault
 from tests.space.listener import Listener
 from tests.space.population import MISSING, Population
-from tests.space.simulator import Request, Simulator
+from tests.space.simulator import Simulator
+from tests.space.wire import Request
 
 __all__ = ["MISSING", "Fault", "Listener", "Population", "Request", "Simulator"]

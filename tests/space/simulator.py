@@ -1,49 +1,39 @@
-"""The Space's HTTP side: an asyncio server on a thread of its own, spare enough never to be what is measured."""
+"""A Space as a test holds it: what it has, how it behaves, and what it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import heapq
 import itertools
 import json
 import random
 import re
-import socket
-import struct
 import threading
 import time
 import uuid
-from bisect import insort
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from tests.space import families
 from tests.space.faults import Fault
-from tests.space.population import MICROS, Explicit, Population, encode, micros, text
+from tests.space.instants import DAY, EPOCH, MICROS, micros, text
+from tests.space.logs import Logs
+from tests.space.population import Explicit, Population
+from tests.space.wire import Answer, Connection, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from typing_extensions import Self
 
+    from tests.space.population import Shown
+
 LIST_PATH = "/api/messaging/logs"
-DAY = 86_400 * MICROS
+DAY_MICROS = DAY * MICROS
 FILTERS = ("include_deleted", "created_before", "created_on", "created_after")
-REASONS = {
-    200: "OK",
-    302: "Found",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-}
 DEFAULTS: dict[str, Any] = {
     "from": "+15550100001",
     "to": "+15550110002",
@@ -61,26 +51,10 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Request(NamedTuple):
-    """A request that the Space was sent, and the status of its answer (0 where there was none)."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    status: int
-
-
-class _Answer(NamedTuple):
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-
 class _Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
     def __init__(self, status: int, body: object) -> None:
         super().__init__(status)
-        self.answer = _Answer(status, json.dumps(body).encode(), {})
+        self.answer = Answer(status, json.dumps(body).encode(), {})
 
 
 def _invalid(attribute: str, code: str, message: str) -> _Refused:
@@ -153,12 +127,10 @@ class Simulator:
         self.log_requests = log_requests
         self.faults: list[Fault] = []
         self.transports: set[asyncio.Transport] = set()
-        self.population = Population(seed, messages, days, start, stuck=stuck)
+        self.population = Population(seed, messages, days, start, families.message, stuck=stuck)
+        self._logs = Logs(self.population)
         self._chance = random.Random(seed)
         self._clock = micros(start)
-        self._explicit: dict[str, Explicit] = {}
-        self._explicit_order: list[tuple[int, int, str]] = []
-        self._deleted: dict[int, int] = {}
         self._port = port
         self._second = (0, 0)
         self._loop = asyncio.new_event_loop()
@@ -179,7 +151,7 @@ class Simulator:
     @property
     def clock(self) -> datetime:
         """The Space's time."""
-        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=self._clock)
+        return EPOCH + timedelta(microseconds=self._clock)
 
     def advance(self, **span: float) -> None:
         """Move the clock forward, by the arguments of `timedelta`."""
@@ -197,29 +169,22 @@ class Simulator:
         record = {"id": log_id, **DEFAULTS, "created_at": text(self._clock), **fields}
         created = micros(datetime.fromisoformat(record["created_at"].replace("Z", "+00:00")))
         changes = [(micros(instant), change) for instant, change in timeline or []]
-        self._explicit[log_id] = Explicit(created, micros(visible_at) if visible_at else created, record, changes)
-        insort(self._explicit_order, (created, len(self.population) + len(self._explicit_order), log_id))
+        visible = micros(visible_at) if visible_at else created
+        self._logs.add(log_id, Explicit(created, visible, record, changes))
         return log_id
 
     def change(self, log_id: str, **fields: Any) -> None:
         """Change fields of an added message now."""
-        self._explicit[log_id].fields.update(fields)
+        self._logs.change(log_id, fields)
 
     def delete(self, log_id: str) -> None:
         """Delete a message now."""
-        if log_id in self._explicit:
-            self._explicit[log_id].deleted = self._clock
-        elif (number := self.population.number_of(log_id)) is not None:
-            self._deleted[number] = self._clock
+        self._logs.delete(log_id, self._clock)
 
     def truth(self, *, include_deleted: bool = False) -> dict[str, dict[str, Any]]:
         """Every log that the Space shows now, by ID, decimals exact."""
-        bodies = (
-            self._body(seq, log_id)
-            for _, seq, log_id in self._visible(0, self._clock + 1, self._clock, None, True)
-            if include_deleted or not self._deleted_at(seq, log_id)
-        )
-        records = (json.loads(body, parse_float=Decimal) for body in bodies)
+        shown = self._visible(0, self._clock + 1, self._clock, None, include_deleted=include_deleted)
+        records = (json.loads(log.body, parse_float=Decimal) for log in shown)
         return {record["id"]: record for record in records}
 
     def fault(self, kind: str, **details: Any) -> Fault:
@@ -243,23 +208,22 @@ class Simulator:
 
     # What the Space answers
 
-    def answer(self, method: str, target: str, headers: dict[str, str]) -> _Answer:
+    def answer(self, method: str, target: str, headers: dict[str, str]) -> Answer:
         """Answer of the service when nothing goes wrong."""
         path, _, query = target.partition("?")
         try:
-            expected = base64.b64encode(f"{self.project_id}:{self.api_token}".encode()).decode()
-            if headers.get("authorization") != f"Basic {expected}":
+            if headers.get("authorization") != _basic(self.project_id, self.api_token):
                 raise _Refused(401, {"error": "Unauthorized"})
             if "Messaging" not in self.scopes:
                 raise _Refused(403, {"error": "Forbidden"})
-            if self._is_too_much():
-                return _Answer(429, b'{"error":"Too Many Requests"}', {"Retry-After": "1"})
+            if self.rate_limit and self._is_too_much():
+                return Answer(429, b'{"error":"Too Many Requests"}', {"Retry-After": "1"})
             if method != "GET":
                 raise _Refused(405, {"error": "Method Not Allowed"})
             if path == LIST_PATH:
-                return _Answer(200, self._list(path, dict(parse_qsl(query, keep_blank_values=True))), {})
+                return Answer(200, self._list(path, dict(parse_qsl(query, keep_blank_values=True))), {})
             if path.startswith(f"{LIST_PATH}/"):
-                return _Answer(200, self._get(path.removeprefix(f"{LIST_PATH}/")), {})
+                return Answer(200, self._get(path.removeprefix(f"{LIST_PATH}/")), {})
             raise _Refused(404, {"error": "Not Found"})
         except _Refused as refused:
             return refused.answer
@@ -268,26 +232,19 @@ class Simulator:
         second, count = self._second
         now = int(time.monotonic())
         self._second = (now, count + 1 if second == now else 1)
-        return 0 < self.rate_limit < self._second[1]
+        return self.rate_limit < self._second[1]
 
     def _get(self, log_id: str) -> bytes:
-        explicit = self._explicit.get(log_id)
-        number = None if explicit else self.population.number_of(log_id)
-        if explicit:
-            seq, created = len(self.population), explicit.created
-        elif number is not None:
-            seq, created = number, self.population.created[number]
-        else:
+        log = self._logs.find(log_id, self._clock)
+        if log is None:
             raise _Refused(404, {"error": "Not Found"})
-        if created > self._clock:
-            raise _Refused(404, {"error": "Not Found"})
-        if self.history_limit and created < self._limit():
+        if self.history_limit and log.created < self._limit():
             raise self._past_history("id")
-        if self._deleted_at(seq, log_id):
-            if self.deleted_get == "stub":
-                return self._stub(seq, log_id, created).encode()
-            raise _Refused(404, {"error": "Not Found"})
-        return self._body(seq, log_id).encode()
+        if log.deleted is None:
+            return log.body
+        if self.deleted_get == "stub":
+            return log.stub
+        raise _Refused(404, {"error": "Not Found"})
 
     def _list(self, path: str, query: dict[str, str]) -> bytes:
         page_size = self._number(query, "page_size", 1, 1_000, 50)
@@ -303,7 +260,7 @@ class Simulator:
             raise _Refused(500, {"error": "Internal Server Error"})
         if self.shifting:
             snapshot, after = self._clock, None
-        shown = self._visible(low, high, snapshot, after, include_deleted == "true")
+        shown = self._visible(low, high, snapshot, after, include_deleted=include_deleted == "true")
         skipped = page_number * page_size if self.shifting else 0
         entries = list(itertools.islice(shown, skipped, skipped + page_size + 1))
         page, more = entries[:page_size], len(entries) > page_size
@@ -317,53 +274,22 @@ class Simulator:
             links["prev"] = self._link(path, {**back, "page_token": query.get("page_token", "")})
         if self.order == "shuffled":
             self._chance.shuffle(page)
-        bodies = (
-            self._stub(seq, log_id, created) if self._deleted_at(seq, log_id) else self._body(seq, log_id)
-            for created, seq, log_id in page
-        )
-        return f'{{"links":{json.dumps(links)},"data":[{",".join(bodies)}]}}'.encode()
+        data = b",".join([log.body if log.deleted is None else log.stub for log in page])
+        return b'{"links":%b,"data":[%b]}' % (json.dumps(links).encode(), data)
 
     def _visible(
-        self, low: int, high: int, snapshot: int, after: tuple[int, int] | None, include_deleted: bool
-    ) -> Iterator[tuple[int, int, str]]:
-        """(created, sequence, ID) of the logs created in [low, high), in the list's order, beginning after a place."""
-        high = min(high, snapshot + 1)
-        if self.history_limit:
-            low = max(low, self._limit())
-        newest_first = self.order != "oldest"
-        if after and newest_first:
-            high = min(high, after[0] + 1)
-        elif after:
-            low = max(low, after[0])
-        first, last = self.population.place(low), self.population.place(high)
-        numbers = range(last - 1, first - 1, -1) if newest_first else range(first, last)
-        created = self.population.created
-        generated = ((created[number], number, "") for number in numbers)
-        explicit = (entry for entry in list(self._explicit_order) if low <= entry[0] < high)
-        added = (entry for entry in explicit if self._explicit[entry[2]].visible <= snapshot)
-        merged = _merge(generated, sorted(added, reverse=newest_first), newest_first=newest_first)
-        for entry in merged:
-            if after and (entry[:2] >= after if newest_first else entry[:2] <= after):
-                continue
-            if include_deleted or not self._deleted_at(entry[1], entry[2]):
-                yield entry
-
-    def _deleted_at(self, seq: int, log_id: str) -> int | None:
-        if seq < len(self.population):
-            at = self._deleted.get(seq) or self.population.deleted_at(seq)
-        else:
-            at = self._explicit[log_id].deleted
-        return at if at is not None and at <= self._clock else None
-
-    def _body(self, seq: int, log_id: str) -> str:
-        if seq < len(self.population):
-            return self.population.body(seq, self._clock)
-        return self._explicit[log_id].body(self._clock)
-
-    def _stub(self, seq: int, log_id: str, created: int) -> str:
-        log_id = log_id or self.population.id_of(seq)
-        discarded = self._deleted_at(seq, log_id) or 0
-        return f'{{"id":"{log_id}","discarded_at":"{text(discarded)}","created_at":"{text(created)}"}}'
+        self, low: int, high: int, snapshot: int, after: tuple[int, int] | None, *, include_deleted: bool
+    ) -> Iterator[Shown]:
+        """Logs created in [low, high), in the list's order, from behind a place on."""
+        return self._logs.visible(
+            max(low, self._limit()) if self.history_limit else low,
+            high,
+            self._clock,
+            snapshot=snapshot,
+            after=after,
+            newest_first=self.order != "oldest",
+            include_deleted=include_deleted,
+        )
 
     def _range(self, query: dict[str, str]) -> tuple[int, int]:
         low, high = 0, 1 << 62
@@ -372,18 +298,18 @@ class Simulator:
             if name not in query:
                 continue
             instant = self._instant(name, query[name])
-            day = instant // DAY * DAY
+            day = instant // DAY_MICROS * DAY_MICROS
             if name == "created_on":
-                low, high = max(low, day), min(high, day + DAY)
+                low, high = max(low, day), min(high, day + DAY_MICROS)
             elif self.granularity == "timestamp":
                 if name == "created_after":
                     low = max(low, instant if inclusive else instant + 1)
                 else:
                     high = min(high, instant + 1 if inclusive else instant)
             elif name == "created_after":
-                low = max(low, day if inclusive else day + DAY)
+                low = max(low, day if inclusive else day + DAY_MICROS)
             else:
-                high = min(high, day + DAY if inclusive else day)
+                high = min(high, day + DAY_MICROS if inclusive else day)
         return low, high
 
     def _instant(self, name: str, value: str) -> int:
@@ -428,12 +354,10 @@ class Simulator:
         origin = f"http://{self.space}" if self.links == "absolute" else ""
         return f"{origin}{path}?{urlencode(query)}" if query else f"{origin}{path}"
 
-    # The wire
-
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self, self._loop), "127.0.0.1", self._port, backlog=1024)
+            self._loop.create_server(lambda: Connection(self, self._loop), "127.0.0.1", self._port, backlog=1024)
         )
         self.space = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
@@ -445,121 +369,6 @@ class Simulator:
         self._loop.close()
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection: one request at a time."""
-
-    def __init__(self, space: Simulator, loop: asyncio.AbstractEventLoop) -> None:
-        self._space = space
-        self._loop = loop
-        self._buffer = b""
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._space.transports.add(transport)
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
-        self._space.transports.discard(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, end, rest = self._buffer.partition(b"\r\n\r\n")
-        if not end:
-            return
-        self._buffer = rest
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        space = self._space
-        space.in_flight += 1
-        space.max_in_flight = max(space.max_in_flight, space.in_flight)
-        if space.latency:
-            self._loop.call_later(space.latency, self._respond, method, target, headers)
-        else:
-            self._respond(method, target, headers)
-
-    def _respond(self, method: str, target: str, headers: dict[str, str]) -> None:
-        space = self._space
-        answer = space.answer(method, target, headers)
-        fault = next((fault for fault in space.faults if fault.strikes(target)), None)
-        # Counted before a byte is sent: who has the answer must find the request in the log.
-        space.in_flight -= 1
-        space.request_count += 1
-        if space.log_requests:
-            path, _, query = target.partition("?")
-            status = fault.status if fault and fault.kind == "status" else answer.status
-            if fault and fault.kind in {"reset", "hang"}:
-                status = 0
-            space.requests.append(Request(method, path, dict(parse_qsl(query)), headers, status))
-        if fault:
-            self._go_wrong(fault, answer)
-        else:
-            self._send(answer)
-
-    def _send(self, answer: _Answer, *, length: int | None = None) -> None:
-        lines = [
-            f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Status')}",
-            "Content-Type: application/json; charset=utf-8",
-            f"Date: {formatdate(usegmt=True)}",
-            f"x-request-id: {self._space.request_count:08x}",
-            f"Content-Length: {len(answer.body) if length is None else length}",
-            *(f"{name}: {value}" for name, value in answer.headers.items()),
-        ]
-        self._transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + answer.body)
-
-    def _go_wrong(self, fault: Fault, answer: _Answer) -> None:
-        half = answer.body[: len(answer.body) // 2]
-        actions: dict[str, Callable[[], None]] = {
-            "status": lambda: self._send(_Answer(fault.status, fault.body, fault.headers)),
-            "empty": lambda: self._send(_Answer(200, b"", {})),
-            "html": lambda: self._send(_Answer(200, b"<html><body>Bad gateway</body></html>", {})),
-            "truncated_json": lambda: self._send(_Answer(200, half, {})),
-            "redirect": lambda: self._send(_Answer(302, b"", {"Location": fault.location})),
-            "rewrite": lambda: self._send(_Answer(200, _rewritten(fault, answer.body), {})),
-            "cut": lambda: self._cut(answer, half, reset=False),
-            "reset_mid_body": lambda: self._cut(answer, half, reset=True),
-            "reset": self._reset,
-            "hang": lambda: self._hang(fault.seconds),
-            "drip": lambda: self._drip(fault.seconds, answer),
-        }
-        actions[fault.kind]()
-
-    def _cut(self, answer: _Answer, half: bytes, *, reset: bool) -> None:
-        self._send(_Answer(200, half, {}), length=len(answer.body))
-        if reset:
-            self._loop.call_later(0.05, self._reset)
-        else:
-            self._transport.close()
-
-    def _reset(self) -> None:
-        raw = self._transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-    def _hang(self, seconds: float) -> None:
-        self._loop.call_later(seconds, self._transport.close)
-
-    def _drip(self, seconds: float, answer: _Answer) -> None:
-        self._send(_Answer(200, b"", {}), length=len(answer.body))
-
-        def drop(place: int) -> None:
-            if place < len(answer.body) and not self._transport.is_closing():
-                self._transport.write(answer.body[place : place + 1])
-                self._loop.call_later(seconds, drop, place + 1)
-
-        drop(0)
-
-
-def _rewritten(fault: Fault, body: bytes) -> bytes:
-    assert fault.rewrite
-    made = fault.rewrite(json.loads(body, parse_float=Decimal))
-    return made if isinstance(made, bytes) else encode(made)
-
-
-def _merge(
-    one: Iterator[tuple[int, int, str]], other: list[tuple[int, int, str]], *, newest_first: bool
-) -> Iterator[tuple[int, int, str]]:
-    return heapq.merge(one, other, reverse=newest_first) if other else one
+@lru_cache
+def _basic(project_id: str, api_token: str) -> str:
+    return "Basic " + base64.b64encode(f"{project_id}:{api_token}".encode()).decode()

@@ -1,0 +1,102 @@
+"""The logs of one family in a Space: those that chance made and those that a test brings, in one order."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING, Any
+
+from tests.space.population import Shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.space.population import Explicit, Population
+
+
+class Logs:
+    """Generated and added logs; a generated one's sequence is its number, and the added ones come after."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self._added: dict[str, Explicit] = {}
+        self._order: list[tuple[int, int, str]] = []
+        self._deleted: dict[int, int] = {}
+
+    def add(self, log_id: str, log: Explicit) -> None:
+        """Add a log."""
+        self._added[log_id] = log
+        insort(self._order, (log.created, len(self.population) + len(self._order), log_id))
+
+    def change(self, log_id: str, fields: dict[str, Any]) -> None:
+        """Change an added log."""
+        self._added[log_id].fields.update(fields)
+
+    def delete(self, log_id: str, clock: int) -> None:
+        """Delete a log, where it is there."""
+        if log_id in self._added:
+            self._added[log_id].deleted = clock
+        elif (number := self.population.number_of(log_id)) is not None:
+            self._deleted[number] = clock
+
+    def find(self, log_id: str, clock: int) -> Shown | None:
+        """The log with an ID, if it is created."""
+        if log_id in self._added:
+            shown = self._show_added(len(self.population), log_id, clock)
+        else:
+            number = self.population.number_of(log_id)
+            if number is None:
+                return None
+            shown = self._show_generated(number, clock)
+        return shown if shown.created <= clock else None
+
+    def visible(
+        self,
+        low: int,
+        high: int,
+        clock: int,
+        *,
+        snapshot: int,
+        after: tuple[int, int] | None = None,
+        newest_first: bool = True,
+        include_deleted: bool = False,
+    ) -> Iterator[Shown]:
+        """Logs created in [low, high) and by the snapshot, in order, from behind a place on, as at the clock."""
+        high = min(high, snapshot + 1)
+        generated = self._generated(low, high, clock, after, newest_first=newest_first)
+        added = self._added_between(low, high, clock, snapshot, after, newest_first=newest_first)
+        merged = heapq.merge(generated, added, reverse=newest_first) if added else generated
+        return merged if include_deleted else (shown for shown in merged if shown.deleted is None)
+
+    def _generated(
+        self, low: int, high: int, clock: int, after: tuple[int, int] | None, *, newest_first: bool
+    ) -> Iterator[Shown]:
+        place = self.population.place
+        first, last = place(low), place(high)
+        if after and newest_first:
+            last = min(last, place(after[0] + 1), after[1])
+        elif after:
+            first = max(first, min(place(after[0] + 1), after[1] + 1))
+        numbers = range(last - 1, first - 1, -1) if newest_first else range(first, last)
+        return (self._show_generated(number, clock) for number in numbers)
+
+    def _added_between(
+        self, low: int, high: int, clock: int, snapshot: int, after: tuple[int, int] | None, *, newest_first: bool
+    ) -> list[Shown]:
+        order = self._order[bisect_left(self._order, (low, 0, "")) : bisect_left(self._order, (high, 0, ""))]
+        if after:
+            order = [entry for entry in order if (entry[:2] < after if newest_first else entry[:2] > after)]
+        if newest_first:
+            order.reverse()
+        shown = (entry for entry in order if self._added[entry[2]].visible <= snapshot)
+        return [self._show_added(seq, log_id, clock) for _, seq, log_id in shown]
+
+    def _show_generated(self, number: int, clock: int) -> Shown:
+        shown = self.population.at(number, clock)
+        deleted = self._deleted.get(number)
+        return shown if deleted is None else shown._replace(deleted=deleted)
+
+    def _show_added(self, seq: int, log_id: str, clock: int) -> Shown:
+        log = self._added[log_id]
+        deleted = log.deleted if log.deleted is not None and log.deleted <= clock else None
+        return Shown(log.created, seq, log_id, deleted, log.body(clock), clock, clock + 1)
