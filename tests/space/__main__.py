@@ -9,6 +9,7 @@ import argparse
 import json
 import signal
 
+from tests.space.families import FAMILIES, MESSAGES
 from tests.space.simulator import Simulator
 
 
@@ -16,13 +17,20 @@ def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tests.space", description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000, help="messages created before the clock's start")
-    parser.add_argument("--days", type=float, default=30, help="days that they spread over")
+    parser.add_argument("--families", type=int, default=0, help="logs of each other family, likewise")
+    parser.add_argument("--days", type=float, default=30, help="days that all of them spread over")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--latency-ms", type=float, default=0, help="how long each answer takes")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
+    others = {family.name: options.families for family in FAMILIES if family is not MESSAGES}
     with Simulator(
-        messages=options.messages, days=options.days, seed=options.seed, port=options.port, log_requests=False
+        messages=options.messages,
+        families=others,
+        days=options.days,
+        seed=options.seed,
+        port=options.port,
+        log_requests=False,
     ) as sim:
         sim.latency = options.latency_ms / 1_000
         settings = {"space": sim.space, "project_id": sim.project_id, "api_token": sim.api_token}

@@ -26,6 +26,12 @@ def text(instant: int) -> str:
     return _hour(second // HOUR) + MINUTES_AND_SECONDS[second % HOUR]
 
 
+def parsed(value: str) -> int:
+    """Microseconds since 1970 of an ISO 8601 text; without a time zone it is UTC."""
+    instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    return micros(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
+
+
 @lru_cache(4_096)
 def _hour(hour: int) -> str:
     return f"{EPOCH + timedelta(hours=hour):%Y-%m-%dT%H:}"

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import heapq
+import json
 from bisect import bisect_left, insort
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tests.space.population import Shown
+from tests.space.instants import parsed, text
+from tests.space.population import Shown, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.space.families import Family, Part
     from tests.space.population import Explicit, Population
 
 
 class Logs:
     """Generated and added logs; a generated one's sequence is its number, and the added ones come after."""
 
-    def __init__(self, population: Population) -> None:
+    def __init__(self, family: Family, population: Population) -> None:
+        self.family = family
         self.population = population
+        self.parts = {part.segment: Parts(part, population.sibling(part.make)) for part in family.parts}
         self._added: dict[str, Explicit] = {}
         self._order: list[tuple[int, int, str]] = []
         self._deleted: dict[int, int] = {}
@@ -28,9 +34,16 @@ class Logs:
         self._added[log_id] = log
         insort(self._order, (log.created, len(self.population) + len(self._order), log_id))
 
-    def change(self, log_id: str, fields: dict[str, Any]) -> None:
-        """Change an added log."""
-        self._added[log_id].fields.update(fields)
+    def has_added(self, log_id: str) -> bool:
+        """Whether a test brought this log."""
+        return log_id in self._added
+
+    def change(self, log_id: str, fields: dict[str, Any], clock: int) -> None:
+        """Change an added log; one that tells when it was changed tells the truth."""
+        record = self._added[log_id].fields
+        if "updated_at" in record:
+            record["updated_at"] = text(clock)
+        record.update(fields)
 
     def delete(self, log_id: str, clock: int) -> None:
         """Delete a log, where it is there."""
@@ -38,6 +51,10 @@ class Logs:
             self._added[log_id].deleted = clock
         elif (number := self.population.number_of(log_id)) is not None:
             self._deleted[number] = clock
+
+    def answer(self, log: Shown) -> bytes:
+        """How a list shows a log."""
+        return log.body if log.deleted is None or not self.family.leaves_stub else log.stub
 
     def find(self, log_id: str, clock: int) -> Shown | None:
         """The log with an ID, if it is created."""
@@ -100,3 +117,26 @@ class Logs:
         log = self._added[log_id]
         deleted = log.deleted if log.deleted is not None and log.deleted <= clock else None
         return Shown(log.created, seq, log_id, deleted, log.body(clock), clock, clock + 1)
+
+
+class Parts:
+    """What the logs of a family have of their own, such as their events: generated and added ones, in time's order."""
+
+    def __init__(self, part: Part, population: Population) -> None:
+        self.part = part
+        self._population = population
+        self._added: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+
+    def add(self, log_id: str, visible: int, fields: dict[str, Any]) -> None:
+        """Add one to a log."""
+        self._added.setdefault(log_id, []).append((visible, fields))
+
+    def answer(self, log: Shown, clock: int) -> bytes:
+        """All that a log has at a clock."""
+        generated = log.seq < len(self._population)
+        body = self._population.at(log.seq, clock).body if generated else b'{"data":[]}'
+        added = [fields for visible, fields in self._added.get(log.id, []) if visible <= clock]
+        if not added:
+            return body
+        entries = [*json.loads(body, parse_float=Decimal)["data"], *added]
+        return encode({"data": sorted(entries, key=lambda entry: parsed(entry["event_at"]))})

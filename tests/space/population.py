@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from array import array
 from bisect import bisect_left
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tests.space.families import Log
+from tests.space.families.log import Log
 from tests.space.instants import DAY, HOUR, MICROS, micros, text
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ class Population:
                 seconds[number] = seconds[number - 1]
         self.created = array("q", (second * MICROS for second in seconds))
 
+    def sibling(self, make: Callable[[Log], tuple[str, int]]) -> Population:
+        """Other bodies for the same logs."""
+        other = copy(self)
+        other._make, other._young, other._old = make, {}, {}
+        return other
+
     def __len__(self) -> int:
         return len(self.created)
 
@@ -142,7 +149,7 @@ class Population:
         digest = self._digest(number)
         created = self.created[number]
         log_id = _id(number, digest)
-        log = Log(log_id, digest, text(created), (clock - created) / MICROS, self._stuck)
+        log = Log(log_id, digest, created, (clock - created) / MICROS, self._stuck)
         body, lasts = self._make(log)
         until, deleted = created + lasts * MICROS, None
         # Most are never deleted.

@@ -14,15 +14,16 @@ import uuid
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from tests.space import families
+from tests.space.families import FAMILIES, MESSAGES, SCOPES
+from tests.space.families.log import NOW, PROJECT_ID
 from tests.space.faults import Fault
-from tests.space.instants import DAY, EPOCH, MICROS, micros, text
-from tests.space.logs import Logs
+from tests.space.instants import DAY, EPOCH, MICROS, micros, parsed, text
+from tests.space.logs import Logs, Parts
 from tests.space.population import Explicit, Population
-from tests.space.wire import Answer, Connection, Request
+from tests.space.wire import REASONS, Answer, Connection, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,24 +32,15 @@ if TYPE_CHECKING:
 
     from tests.space.population import Shown
 
-LIST_PATH = "/api/messaging/logs"
+LIST_PATH = MESSAGES.path
 DAY_MICROS = DAY * MICROS
 FILTERS = ("include_deleted", "created_before", "created_on", "created_after")
-DEFAULTS: dict[str, Any] = {
-    "from": "+15550100001",
-    "to": "+15550110002",
-    "status": "delivered",
-    "direction": "inbound",
-    "kind": "sms",
-    "source": "laml",
-    "type": "laml_message",
-    "url": None,
-    "number_of_segments": 1,
-    "charge": Decimal("0.00415"),
-    "charge_details": [{"description": "Inbound SMS", "charge": Decimal("0.00415")}],
-    "error_message": None,
-    "error_code": None,
-}
+
+
+class _Route(NamedTuple):
+    logs: Logs
+    log_id: str = ""
+    parts: Parts | None = None
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not a failure of ours
@@ -69,12 +61,13 @@ def _invalid(attribute: str, code: str, message: str) -> _Refused:
 
 
 class Simulator:
-    """A Space with messages, over real HTTP on loopback while the context is open.
+    """A Space with logs, over real HTTP on loopback while the context is open.
 
     Args:
         messages: Messages created before the clock's start.
+        families: The same of other families, by name: `{"voice_logs": 300}`; none by default.
         seed: Decides all that chance decides.
-        days: The days before the clock's start that the messages spread over.
+        days: The days before the clock's start that they spread over.
         clock: The clock's start; a day before now by default.
         stuck: Whether every message is outbound and never gets final.
         port: The port, 0 for any.
@@ -92,6 +85,7 @@ class Simulator:
         shifting: Whether pages are cut from what is there now, instead of when the walk began.
         deleted_get: What a get of a deleted log answers: 404 or stub.
         scopes: Of the API token.
+        scope_status: What is answered where a scope is missing: 403 or 401.
     """
 
     def __init__(
@@ -104,9 +98,10 @@ class Simulator:
         stuck: bool = False,
         port: int = 0,
         log_requests: bool = True,
+        families: dict[str, int] | None = None,
     ) -> None:
         start = clock or datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)
-        self.project_id = "c38dacad-2f6c-4de1-93d6-cc732e0c70c5"
+        self.project_id = PROJECT_ID
         self.api_token = "PTsimulated0token0that0opens0nothing"
         self.space = ""
         self.latency = 0.0
@@ -119,7 +114,8 @@ class Simulator:
         self.max_page_size = 1_000
         self.shifting = False
         self.deleted_get = "404"
-        self.scopes = {"Messaging"}
+        self.scopes = set(SCOPES)
+        self.scope_status = 403
         self.requests: list[Request] = []
         self.request_count = 0
         self.in_flight = 0
@@ -127,8 +123,19 @@ class Simulator:
         self.log_requests = log_requests
         self.faults: list[Fault] = []
         self.transports: set[asyncio.Transport] = set()
-        self.population = Population(seed, messages, days, start, families.message, stuck=stuck)
-        self._logs = Logs(self.population)
+        counts = {**(families or {}), MESSAGES.name: messages}
+        if unknown := counts.keys() - {family.name for family in FAMILIES}:
+            message = f"no families of logs: {', '.join(sorted(unknown))}"
+            raise ValueError(message)
+        self._logs: dict[str, Logs] = {}
+        for place, family in enumerate(FAMILIES):
+            count = counts.get(family.name, 0)
+            # Messages have the seed itself; the others' IDs and fields are to differ from theirs.
+            own = Population(seed + place * 1_000_003, count, days, start, family.make, stuck=stuck)
+            self._logs[family.name] = Logs(family, own)
+        self.population = self._logs[MESSAGES.name].population
+        self._by_path = {logs.family.path: logs for logs in self._logs.values()}
+        self._parts = {parts.part.name: (logs, parts) for logs in self._logs.values() for parts in logs.parts.values()}
         self._chance = random.Random(seed)
         self._clock = micros(start)
         self._port = port
@@ -163,29 +170,48 @@ class Simulator:
         *,
         timeline: list[tuple[datetime, dict[str, Any]]] | None = None,
         visible_at: datetime | None = None,
+        family: str = MESSAGES.name,
     ) -> str:
-        """Add a message; what is not given is as in any inbound one. Gives its ID."""
+        """Add a log; what is not given is as in any of its type. Gives its ID.
+
+        Of `voice_log_events`, add an event to the log `log_id`, and give that ID.
+        """
+        if family in self._parts:
+            return self._add_part(family, fields, visible_at)
+        logs = self._logs[family]
+        examples = logs.family.examples
+        example = next((each for each in examples if each["type"] == fields.get("type")), examples[0])
         log_id = fields.get("id") or str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
-        record = {"id": log_id, **DEFAULTS, "created_at": text(self._clock), **fields}
-        created = micros(datetime.fromisoformat(record["created_at"].replace("Z", "+00:00")))
+        record = {"id": log_id, **self._now(example), **fields}
+        created = parsed(record["created_at"])
         changes = [(micros(instant), change) for instant, change in timeline or []]
         visible = micros(visible_at) if visible_at else created
-        self._logs.add(log_id, Explicit(created, visible, record, changes))
+        logs.add(log_id, Explicit(created, visible, record, changes))
         return log_id
 
     def change(self, log_id: str, **fields: Any) -> None:
-        """Change fields of an added message now."""
-        self._logs.change(log_id, fields)
+        """Change fields of an added log now."""
+        logs = next((logs for logs in self._logs.values() if logs.has_added(log_id)), None)
+        if logs is None:
+            raise KeyError(log_id)
+        logs.change(log_id, fields, self._clock)
 
     def delete(self, log_id: str) -> None:
-        """Delete a message now."""
-        self._logs.delete(log_id, self._clock)
+        """Delete a log now."""
+        for logs in self._logs.values():
+            logs.delete(log_id, self._clock)
 
-    def truth(self, *, include_deleted: bool = False) -> dict[str, dict[str, Any]]:
-        """Every log that the Space shows now, by ID, decimals exact."""
-        shown = self._visible(0, self._clock + 1, self._clock, None, include_deleted=include_deleted)
-        records = (json.loads(log.body, parse_float=Decimal) for log in shown)
-        return {record["id"]: record for record in records}
+    def truth(self, *, family: str = MESSAGES.name, include_deleted: bool = False) -> dict[Any, dict[str, Any]]:
+        """Every log that the Space shows now, by ID, decimals exact; deleted ones as they were.
+
+        Of `voice_log_events`, every event by the log's ID and its place in that log's answer.
+        """
+        if family in self._parts:
+            return self._truth_of_parts(family)
+        shown = self._visible(
+            self._logs[family], 0, self._clock + 1, self._clock, None, include_deleted=include_deleted
+        )
+        return {log.id: json.loads(log.body, parse_float=Decimal) for log in shown}
 
     def fault(self, kind: str, **details: Any) -> Fault:
         """Script a fault; see `Fault`."""
@@ -198,13 +224,38 @@ class Simulator:
         self.requests.clear()
         self.request_count = 0
 
-    def gets(self) -> list[Request]:
-        """Requests for one log."""
-        return [request for request in self.requests if request.path.startswith(f"{LIST_PATH}/")]
+    def gets(self, *, family: str = MESSAGES.name) -> list[Request]:
+        """Requests for one log, or for what one log has of its own."""
+        return [request for request in self.requests if self._asks(request) == (family, True)]
 
-    def lists(self) -> list[Request]:
+    def lists(self, *, family: str = MESSAGES.name) -> list[Request]:
         """Requests for a page of the list."""
-        return [request for request in self.requests if request.path == LIST_PATH]
+        return [request for request in self.requests if self._asks(request) == (family, False)]
+
+    def _add_part(self, name: str, fields: dict[str, Any], visible_at: datetime | None) -> str:
+        _, parts = self._parts[name]
+        record = {**self._now(parts.part.example), **fields}
+        visible = micros(visible_at) if visible_at else parsed(record["event_at"])
+        log_id: str = record["log_id"]
+        parts.add(log_id, visible, record)
+        return log_id
+
+    def _now(self, example: dict[str, Any]) -> dict[str, Any]:
+        return {name: text(self._clock) if value is NOW else value for name, value in example.items()}
+
+    def _truth_of_parts(self, name: str) -> dict[Any, dict[str, Any]]:
+        logs, parts = self._parts[name]
+        shown = self._visible(logs, 0, self._clock + 1, self._clock, None, include_deleted=False)
+        answers = {log.id: json.loads(parts.answer(log, self._clock), parse_float=Decimal) for log in shown}
+        return {(log_id, place): entry for log_id in answers for place, entry in enumerate(answers[log_id]["data"])}
+
+    def _asks(self, request: Request) -> tuple[str, bool]:
+        """Name of the stream that a request asks for, and whether it asks for one log."""
+        route = self._route(request.path)
+        if route is None:
+            return "", False
+        logs, log_id, parts = route
+        return parts.part.name if parts else logs.family.name, bool(log_id)
 
     # What the Space answers
 
@@ -214,19 +265,35 @@ class Simulator:
         try:
             if headers.get("authorization") != _basic(self.project_id, self.api_token):
                 raise _Refused(401, {"error": "Unauthorized"})
-            if "Messaging" not in self.scopes:
-                raise _Refused(403, {"error": "Forbidden"})
+            route = self._route(path)
+            if route and not route.logs.family.scopes & self.scopes:
+                raise _Refused(self.scope_status, {"error": REASONS[self.scope_status]})
             if self.rate_limit and self._is_too_much():
                 return Answer(429, b'{"error":"Too Many Requests"}', {"Retry-After": "1"})
             if method != "GET":
                 raise _Refused(405, {"error": "Method Not Allowed"})
-            if path == LIST_PATH:
-                return Answer(200, self._list(path, dict(parse_qsl(query, keep_blank_values=True))), {})
-            if path.startswith(f"{LIST_PATH}/"):
-                return Answer(200, self._get(path.removeprefix(f"{LIST_PATH}/")), {})
-            raise _Refused(404, {"error": "Not Found"})
+            if route is None:
+                raise _Refused(404, {"error": "Not Found"})
+            if not route.log_id:
+                asked = dict(parse_qsl(query, keep_blank_values=True))
+                return Answer(200, self._list(route.logs, asked), {})
+            return Answer(200, self._get(route), {})
         except _Refused as refused:
             return refused.answer
+
+    def _route(self, path: str) -> _Route | None:
+        """What a path leads to: a list, a log, or what a log has of its own."""
+        if logs := self._by_path.get(path):
+            return _Route(logs)
+        front, _, last = path.rpartition("/")
+        logs = self._by_path.get(front)
+        if logs and logs.family.has_get and last:
+            return _Route(logs, last)
+        front, _, log_id = front.rpartition("/")
+        logs = self._by_path.get(front)
+        if logs and log_id and last in logs.parts:
+            return _Route(logs, log_id, logs.parts[last])
+        return None
 
     def _is_too_much(self) -> bool:
         second, count = self._second
@@ -234,19 +301,21 @@ class Simulator:
         self._second = (now, count + 1 if second == now else 1)
         return self.rate_limit < self._second[1]
 
-    def _get(self, log_id: str) -> bytes:
-        log = self._logs.find(log_id, self._clock)
+    def _get(self, route: _Route) -> bytes:
+        logs, log_id, parts = route
+        log = logs.find(log_id, self._clock)
         if log is None:
             raise _Refused(404, {"error": "Not Found"})
         if self.history_limit and log.created < self._limit():
             raise self._past_history("id")
         if log.deleted is None:
-            return log.body
-        if self.deleted_get == "stub":
-            return log.stub
+            return parts.answer(log, self._clock) if parts else log.body
+        if self.deleted_get == "stub" and not parts:
+            return logs.answer(log)
         raise _Refused(404, {"error": "Not Found"})
 
-    def _list(self, path: str, query: dict[str, str]) -> bytes:
+    def _list(self, logs: Logs, query: dict[str, str]) -> bytes:
+        path = logs.family.path
         page_size = self._number(query, "page_size", 1, 1_000, 50)
         page_number = self._number(query, "page_number", 0, 10**9, 0)
         include_deleted = query.get("include_deleted", "false")
@@ -260,7 +329,7 @@ class Simulator:
             raise _Refused(500, {"error": "Internal Server Error"})
         if self.shifting:
             snapshot, after = self._clock, None
-        shown = self._visible(low, high, snapshot, after, include_deleted=include_deleted == "true")
+        shown = self._visible(logs, low, high, snapshot, after, include_deleted=include_deleted == "true")
         skipped = page_number * page_size if self.shifting else 0
         entries = list(itertools.islice(shown, skipped, skipped + page_size + 1))
         page, more = entries[:page_size], len(entries) > page_size
@@ -274,14 +343,14 @@ class Simulator:
             links["prev"] = self._link(path, {**back, "page_token": query.get("page_token", "")})
         if self.order == "shuffled":
             self._chance.shuffle(page)
-        data = b",".join([log.body if log.deleted is None else log.stub for log in page])
+        data = b",".join([logs.answer(log) for log in page])
         return b'{"links":%b,"data":[%b]}' % (json.dumps(links).encode(), data)
 
     def _visible(
-        self, low: int, high: int, snapshot: int, after: tuple[int, int] | None, *, include_deleted: bool
+        self, logs: Logs, low: int, high: int, snapshot: int, after: tuple[int, int] | None, *, include_deleted: bool
     ) -> Iterator[Shown]:
         """Logs created in [low, high), in the list's order, from behind a place on."""
-        return self._logs.visible(
+        return logs.visible(
             max(low, self._limit()) if self.history_limit else low,
             high,
             self._clock,
@@ -316,12 +385,11 @@ class Simulator:
         if not re.match(r"\d{4}-\d\d-\d\d", value):
             raise _invalid(name, "datetime_required", "The value must be a date or a date-time.")
         try:
-            instant = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            found = parsed(value)
         except ValueError:
             raise _invalid(name, "datetime_required", "The value must be a date or a date-time.") from None
         if self.granularity == "dates_only" and len(value) > len("2026-01-31"):
             raise _invalid(name, "invalid_parameter", "The value must be a date.")
-        found = micros(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
         if self.history_limit and found < self._limit():
             raise self._past_history(name)
         return found

@@ -1,13 +1,31 @@
-"""The bodies of generated logs: each field a pure function of a log's digest and age."""
+"""Bodies of message logs."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
 
-HOUR = 3_600
-FOREVER = 1 << 40
-"""Seconds that no log reaches."""
+from tests.space.families.log import CALLED, CALLERS, FOREVER, LAML, NOW, Log, charges, dollars, quoted
+from tests.space.instants import text
+
+EXAMPLES = [
+    {
+        "from": "+15550100001",
+        "to": "+15550110002",
+        "status": "delivered",
+        "direction": "inbound",
+        "kind": "sms",
+        "source": "laml",
+        "type": "laml_message",
+        "url": None,
+        "number_of_segments": 1,
+        "charge": Decimal("0.00415"),
+        "charge_details": [{"description": "Inbound SMS", "charge": Decimal("0.00415")}],
+        "error_message": None,
+        "error_code": None,
+        "created_at": NOW,
+    }
+]
 
 # Hundred-thousandths of a dollar for one segment.
 RATES = {("outbound", "sms"): 830, ("outbound", "mms"): 1_500, ("inbound", "sms"): 415, ("inbound", "mms"): 1_000}
@@ -19,20 +37,7 @@ FAILURES: list[Failure] = [
     ("30007", "The carrier has filtered the message."),
     (None, "The message could not be relayed."),
 ]
-LAML = "https://example.signalwire.com/api/laml/2010-04-01/Accounts/c38dacad"
-CALLERS = [f"+1555010{number:04d}" for number in range(256)]
-CALLED = [f"+1555011{number:04d}" for number in range(256)]
 DIRECTIONS = ("outbound", "outbound-api", "outbound-api", "outbound-reply")
-
-
-class Log(NamedTuple):
-    """A generated log: its ID, 16 bytes that decide its fields, its creation (text), its age in seconds."""
-
-    id: str
-    digest: bytes
-    created_at: str
-    age: float
-    stuck: bool
 
 
 def message(log: Log) -> tuple[str, int]:
@@ -41,20 +46,20 @@ def message(log: Log) -> tuple[str, int]:
     kind = "mms" if digest[1] < 40 else "sms"
     segments = 1 + digest[2] % 3
     failure: Failure | None = None
-    lasts = FOREVER
+    until = FOREVER
     if log.stuck:
         direction, status, charged = "outbound-api", "sent", False
     elif digest[0] < 100:
         direction, status, charged = "inbound", "received", True
     else:
         direction = DIRECTIONS[digest[0] % 4]
-        status, charged, failure, lasts = _outbound(digest, kind, log.age)
+        status, charged, failure, until = _outbound(digest, kind, log.age)
     relay = digest[9] < 90
     before, between, after = _message_parts(direction, kind, status, segments, charged, relay, failure)
     link = "" if relay else log.id
     sender, receiver = CALLERS[digest[4]], CALLED[digest[5]]
-    body = f'{{"id":"{log.id}","from":"{sender}","to":"{receiver}"{before}{link}{between}{log.created_at}{after}'
-    return body, lasts
+    body = f'{{"id":"{log.id}","from":"{sender}","to":"{receiver}"{before}{link}{between}{text(log.created)}{after}'
+    return body, until
 
 
 def _outbound(digest: bytes, kind: str, age: float) -> tuple[str, bool, Failure | None, int]:
@@ -65,15 +70,15 @@ def _outbound(digest: bytes, kind: str, age: float) -> tuple[str, bool, Failure 
     if age < sent:
         return ("queued", False, None, 2) if age < 2 else ("initiated", False, None, sent)
     charged = age >= billed
-    lasts = FOREVER if charged else billed if age >= done else done
+    until = FOREVER if charged else billed if age >= done else done
     if age < done or (kind == "mms" and digest[3] % 16 == 0):
-        return "sent", charged, None, lasts
+        return "sent", charged, None, until
     if digest[3] < 220:
-        return "delivered", charged, None, lasts
+        return "delivered", charged, None, until
     failure = FAILURES[digest[13] % len(FAILURES)]
     if digest[3] < 240:
-        return "undelivered", charged, failure, lasts
-    return "failed", charged and digest[14] < 128, failure, lasts
+        return "undelivered", charged, failure, until
+    return "failed", charged and digest[14] < 128, failure, until
 
 
 @lru_cache(1_024)
@@ -88,8 +93,8 @@ def _message_parts(
 ) -> tuple[str, str, str]:
     """What stands before the ID in the URL, between that and the creation, and after it."""
     way = "inbound" if direction == "inbound" else "outbound"
-    charge = dollars(RATES[way, kind] * segments) if charged else "0"
-    details = f'[{{"description":"{way.title()} {kind.upper()}","charge":{charge}}}]' if charged else "[]"
+    price = RATES[way, kind] * segments if charged else 0
+    charge, details = dollars(price), charges(f"{way.title()} {kind.upper()}", price)
     source, carrier = ("realtime_api", "relay") if relay else ("laml", "laml")
     url, end = ("null", "") if relay else (f'"{LAML}/Messages/', '"')
     code, reason = failure or (None, None)
@@ -99,14 +104,5 @@ def _message_parts(
             f'"type":"{carrier}_message","url":{url}'
         ),
         f'{end},"number_of_segments":{segments},"charge":{charge},"charge_details":{details},"created_at":"',
-        f'","error_message":{_quoted(reason)},"error_code":{_quoted(code)}}}',
+        f'","error_message":{quoted(reason)},"error_code":{quoted(code)}}}',
     )
-
-
-def dollars(price: int) -> str:
-    """Text of hundred-thousandths of a dollar."""
-    return f"{price // 100_000}.{price % 100_000:05d}".rstrip("0") if price else "0"
-
-
-def _quoted(value: str | None) -> str:
-    return "null" if value is None else f'"{value}"'
