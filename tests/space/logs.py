@@ -95,7 +95,8 @@ class Logs:
         elif after:
             first = max(first, min(place(after[0] + 1), after[1] + 1))
         numbers = range(last - 1, first - 1, -1) if newest_first else range(first, last)
-        return (self._show_generated(number, clock) for number in numbers)
+        show = self._show_generated if self._deleted else self.population.at
+        return (show(number, clock) for number in numbers)
 
     def _added_between(
         self, low: int, high: int, clock: int, snapshot: int, after: tuple[int, int] | None, *, newest_first: bool

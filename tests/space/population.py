@@ -80,7 +80,7 @@ class Population:
         *,
         stuck: bool = False,
     ) -> None:
-        self.seed = seed
+        self._hasher = blake2b(b"%d:" % seed, digest_size=16)
         self._make = make
         self._stuck = stuck
         self._young: dict[int, Shown] = {}
@@ -149,17 +149,20 @@ class Population:
         digest = self._digest(number)
         created = self.created[number]
         log_id = _id(number, digest)
-        log = Log(log_id, digest, created, (clock - created) / MICROS, self._stuck)
+        # `tuple.__new__` makes the same as the class does, in about half the time.
+        log = tuple.__new__(Log, (log_id, digest, created, (clock - created) / MICROS, self._stuck))
         body, lasts = self._make(log)
         until, deleted = created + lasts * MICROS, None
         # Most are never deleted.
         if digest[10] == 0 and digest[11] < 200:
             deletion = created + (1 + digest[12]) * HOUR * MICROS
             until, deleted = (min(until, deletion), None) if clock < deletion else (until, deletion)
-        return Shown(created, number, log_id, deleted, body.encode(), clock, until)
+        return tuple.__new__(Shown, (created, number, log_id, deleted, body.encode(), clock, until))
 
     def _digest(self, number: int) -> bytes:
-        return blake2b(b"%d:%d" % (self.seed, number), digest_size=16).digest()
+        hasher = self._hasher.copy()
+        hasher.update(b"%d" % number)
+        return hasher.digest()
 
 
 def _id(number: int, digest: bytes) -> str:

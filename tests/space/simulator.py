@@ -343,7 +343,7 @@ class Simulator:
             links["prev"] = self._link(path, {**back, "page_token": query.get("page_token", "")})
         if self.order == "shuffled":
             self._chance.shuffle(page)
-        data = b",".join([logs.answer(log) for log in page])
+        data = b",".join([log.body if log.deleted is None else logs.answer(log) for log in page])
         return b'{"links":%b,"data":[%b]}' % (json.dumps(links).encode(), data)
 
     def _visible(
