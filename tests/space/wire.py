@@ -83,8 +83,6 @@ class Connection(asyncio.Protocol):
         self._space.transports.add(transport)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A whole page is handed to the kernel at once.
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         self._space.transports.discard(self._transport)
