@@ -8,21 +8,22 @@ from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
-from tap_signalwire_logs.client import Client, MissingError, Stopped, decode_json
 from tap_signalwire_logs.discovery import Discovery, Found
-from tap_signalwire_logs.fetch import Pool, Prefetch, done, in_order
+from tap_signalwire_logs.errors import FatalError, MissingError, NoAnswerError, Stopped
+from tap_signalwire_logs.fetch import Prefetch, in_order
 from tap_signalwire_logs.progress import Progress
-from tap_signalwire_logs.records import Shaper
+from tap_signalwire_logs.records import Reader
 from tap_signalwire_logs.spool import Spool
 from tap_signalwire_logs.state import LogState
 from tap_signalwire_logs.windows import to_micros
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context
 
+    from tap_signalwire_logs.client import Channel
     from tap_signalwire_logs.tap import TapSignalWireLogs
 
     Record = dict[str, Any]
@@ -55,12 +57,11 @@ class MissingLogsError(FatalSyncError):
 
 @dataclass(slots=True)
 class Log:
-    """A log on its way: what is known of it before, and what came of the get."""
+    """A log on its way: what is known of it; `listed` is the list entry's JSON where it may be the record."""
 
     log_id: str
     created: int | None = None
-    record: Record | None = None
-    missing: MissingError | None = None
+    listed: bytes | None = None
     share: float = 0.0
 
 
@@ -114,17 +115,8 @@ class LogStream(Stream):
         """
         settings, stop = self._tap.settings, self._tap.stop
         now = to_micros(self._tap.began)
-        client = Client(
-            settings.origin,
-            settings.project_id,
-            settings.api_token,
-            concurrency=settings.concurrency,
-            timeout=settings.request_timeout,
-            max_tries=settings.backoff_max_tries,
-            user_agent=settings.user_agent,
-            stop=stop,
-        )
-        progress = Progress(self.name, client.counts, self.logger)
+        channel = self._tap.client.channel(self.scope)
+        progress = Progress(self.name, channel.counts, self.logger)
         state = LogState(
             self.stream_state if self._keeps_state else {},
             replication_key=REPLICATION_KEY,
@@ -133,18 +125,19 @@ class LogStream(Stream):
             refresh=to_microseconds(settings.refresh),
             is_final=self.is_final,
         )
-        pool = Pool(settings.concurrency, f"{self.name}-get")
+        read = Reader(self.schema, self.name)
         logs: Generator[Log | WindowClosed | None, None, None]
-        logs = self._configured() if settings.has_configured_ids else self._discovered(client, state, now)
-        results = in_order(
+        logs = self._configured() if settings.has_configured_ids else self._discovered(channel, state, now)
+        results: Iterator[tuple[Log | WindowClosed, Future[Record] | None]] = in_order(
             logs,
-            partial(self._begin, client=client, pool=pool),
+            partial(self._begin, channel=channel, read=read),
             ahead=settings.concurrency * AHEAD_PER_REQUEST,
             stop=stop,
+            before_wait=self._flush,
         )
         outcome = "failed"
         try:
-            yield from self._emit(results, state, progress)
+            yield from self._emit(results, read, state, progress)
             outcome = "done"
         except Stopped:
             outcome = "stopped"
@@ -152,9 +145,8 @@ class LogStream(Stream):
             self._write_state_message()
             raise
         finally:
-            pool.close()
+            self._flush()
             logs.close()
-            client.close()
             progress.waiting = 0 if settings.has_configured_ids else len(state.waiting)
             progress.finish(outcome)
 
@@ -183,7 +175,7 @@ class LogStream(Stream):
             yield Log(log_id, share=(place + 1) / by_id.count)
 
     def _discovered(
-        self, client: Client, state: LogState, now: int
+        self, channel: Channel, state: LogState, now: int
     ) -> Generator[Log | WindowClosed | None, None, None]:
         """Waiting logs and those of each window, by created_at and ID; a mark after each window; None while listing."""
         settings = self._tap.settings
@@ -192,9 +184,8 @@ class LogStream(Stream):
             start = max(state.discover_from, start or 0)
         end = to_micros(settings.end_date) if settings.end_date else now
         discovery = Discovery(
-            client,
+            channel,
             self.path,
-            scope=self.scope,
             page_size=settings.page_size,
             include_deleted=settings.include_deleted,
             keep_records=settings.record_source == "list",
@@ -207,9 +198,9 @@ class LogStream(Stream):
                     yield None
                     continue
                 newest = None
-                for created, log in _merged(waiting, found):
+                for log in _merged(waiting, found):
+                    newest = created = log.created or 0
                     start = start or created
-                    newest = max(newest or created, created)
                     if not state.needs_no_fetch(log.log_id):
                         log.share = (created - start) / max(end - start, 1)
                         yield log
@@ -218,29 +209,21 @@ class LogStream(Stream):
             yield Log(log_id, created, share=1.0)
         yield WindowClosed(None)
 
-    def _begin(self, log: Log | WindowClosed, client: Client, pool: Pool) -> Future[Log | WindowClosed]:
-        if isinstance(log, WindowClosed) or (log.record and self._tap.settings.record_source == "list"):
-            return done(log)
-        return pool.submit(partial(self._get, log, client))
+    def _begin(self, log: Log | WindowClosed, channel: Channel, read: Reader) -> Future[Record] | None:
+        if isinstance(log, WindowClosed) or (log.listed and self._tap.settings.record_source == "list"):
+            return None
+        return channel.submit(f"{self.path}/{log.log_id}", decode=partial(_read_answer, read, log.log_id))
 
-    def _get(self, log: Log, client: Client) -> Log:
-        def what_is_wrong(body: Any) -> str | None:
-            is_it = isinstance(body, dict) and str(body.get("id")).lower() == log.log_id.lower()
-            return None if is_it else "the body is not the log that was asked for"
-
-        try:
-            log.record = client.get(f"{self.path}/{log.log_id}", scope=self.scope, accepts=what_is_wrong)
-        except MissingError as error:
-            # A deleted log may have nothing but its stub in the list.
-            if log.record is None:
-                log.missing = error
-        return log
-
-    def _emit(self, results: Iterator[Log | WindowClosed], state: LogState, progress: Progress) -> Iterator[Record]:
+    def _emit(
+        self,
+        results: Iterator[tuple[Log | WindowClosed, Future[Record] | None]],
+        read: Reader,
+        state: LogState,
+        progress: Progress,
+    ) -> Iterator[Record]:
         """Records to write; what is noted of one is noted once it is written, and kept once its window closes."""
-        shape = Shaper(self.schema, self.name)
         missing: list[str] = []
-        for log in results:
+        for log, answer in results:
             if self._tap.stop.is_set():
                 raise Stopped
             if isinstance(log, WindowClosed):
@@ -249,13 +232,17 @@ class LogStream(Stream):
                 progress.closed()
                 continue
             progress.at(log.share)
-            if log.record is None:
-                progress.missing += 1
-                state.forget(log.log_id)
-                missing.append(log.log_id)
-                self._warn_of_missing(log, progress.missing)
-                continue
-            record = shape(log.record)
+            try:
+                record = answer.result() if answer else self._read_entry(read, log)
+            except MissingError as error:
+                if not log.listed:
+                    progress.missing += 1
+                    state.forget(log.log_id)
+                    missing.append(log.log_id)
+                    self._warn_of_missing(error, progress.missing)
+                    continue
+                # A deleted log may have nothing but its stub in the list.
+                record = self._read_entry(read, log)
             was_waiting = log.log_id in state.waiting
             if was_waiting and state.is_unchanged(log.log_id, record):
                 continue
@@ -285,13 +272,42 @@ class LogStream(Stream):
             self._records_since_state = 0
             self._last_state = time.monotonic()
 
-    def _warn_of_missing(self, log: Log, number: int) -> None:
+    def _read_entry(self, read: Reader, log: Log) -> Record:
+        try:
+            record = read(log.listed or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            record = None
+        if record is None:
+            message = f"GET {self.path}: the entry of {log.log_id} can't be read; run again later, the state is true"
+            raise FatalError(message)
+        return record
+
+    def _warn_of_missing(self, error: MissingError, number: int) -> None:
         if number <= NAMED_MISSING:
             self.logger.warning(
                 "%s: the log is not there%s",
-                log.missing,
+                error,
                 "" if number < NAMED_MISSING else "; more follow, which are only counted",
             )
+
+    def _write_record_message(self, record: Record) -> None:
+        """Write a record as the SDK does, with what is the same for every record found out once."""
+        if self._tap.writer and self._is_plain:
+            self._tap.writer.write_record(self.stream_maps[0].stream_alias, record, self._stream_version)
+            self.state_manager.is_flushed = False
+        else:
+            super()._write_record_message(record)
+
+    def _flush(self) -> None:
+        if self._tap.writer:
+            self._tap.writer.flush()
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether every property is selected and no stream map alters a record."""
+        return all(self.mask.values()) and [type(stream_map) for stream_map in self.stream_maps] == [
+            SameRecordTransform
+        ]
 
     # The bookmark is the stream's own (`LogState`): the SDK's moves with each record, and not only forward.
 
@@ -313,22 +329,28 @@ def to_microseconds(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-def _merged(waiting: deque[tuple[int, str]], found: Found) -> Iterator[tuple[int, Log]]:
+def _read_answer(read: Reader, log_id: str, body: bytes | bytearray) -> Record:
+    record = read(body)
+    if record is None or str(record.get("id")).lower() != log_id.lower():
+        message = "the body is not the log that was asked for"
+        raise NoAnswerError(message)
+    return record
+
+
+def _merged(waiting: deque[tuple[int, str]], found: Found) -> Iterator[Log]:
     """Logs of a window together with those waiting from before its end, by created_at and ID, each once."""
-    for entry in found.entries.drain():
-        place = (entry.created, entry.log_id)
-        while waiting and waiting[0] < place:
+    for created, log_id, listed in found.entries.drain():
+        while waiting and waiting[0] < (created, log_id):
             yield _waiting_log(*waiting.popleft())
-        if waiting and waiting[0] == place:
+        if waiting and waiting[0] == (created, log_id):
             waiting.popleft()
-        record = decode_json(entry.record) if entry.record else None
-        yield entry.created, Log(entry.log_id, entry.created, record)
+        yield Log(log_id, created, listed)
     while waiting and waiting[0][0] < found.window.end:
         yield _waiting_log(*waiting.popleft())
 
 
-def _waiting_log(created: int, log_id: str) -> tuple[int, Log]:
-    return created, Log(log_id, created)
+def _waiting_log(created: int, log_id: str) -> Log:
+    return Log(log_id, created)
 
 
 def _is_not_the_line_on_unhandled_errors(line: logging.LogRecord) -> bool:

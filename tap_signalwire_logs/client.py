@@ -1,84 +1,60 @@
 """HTTP to one SignalWire Space: authentication, timeouts, retries and errors that say what to do.
 
-Nothing here knows of streams, records or state: `Client.get` takes a path and gives the decoded JSON of the answer.
+Nothing here knows of streams, records or state: `Channel.get` takes a path and gives the decoded answer.
 """
 
 from __future__ import annotations
 
 import email.utils
+import heapq
 import logging
 import re
 import threading
 import time
+from collections import deque
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import backoff
 import msgspec
-import requests
-import urllib3
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPIError
+
+from tap_signalwire_logs.errors import (
+    ExhaustedError,
+    FatalError,
+    MissingError,
+    NoAnswerError,
+    Stopped,
+    UnauthorizedError,
+)
+from tap_signalwire_logs.exact_json import decode_json
+from tap_signalwire_logs.wire import Answer, Broken, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+Decoded = TypeVar("Decoded")
 
 logger = logging.getLogger("tap-signalwire-logs.client")
 
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 30.0
 RETRY_AFTER_CAP_SECONDS = 120.0
-# A body may take its time on a thin line, but not for ever: `request_timeout` bounds each read, this their sum.
-BODY_TIMEOUT_FACTOR = 3
+POLL_SECONDS = 0.2
+# With slots to spare, a request that comes meanwhile need not wait for an answer to another.
+SPARE_SLOTS_POLL_SECONDS = 0.005
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
-TOO_MANY_REQUESTS = 429
 # Hundreds of requests may fail at once; one line tells of them.
 WARNING_EVERY_SECONDS = 10.0
-RETRIED_STATUSES = frozenset({408, 425, TOO_MANY_REQUESTS, 500, 502, 503, 504})
+RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 _PHONE_NUMBER = re.compile(r"\+\d{6,15}")
-decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
-"""Decodes JSON with the digits of its numbers kept."""
-
-encode_json = msgspec.json.Encoder(decimal_format="number").encode
-"""Its counterpart."""
-
-
-class FatalError(FatalAPIError):
-    """The run can't go on: the same request would fail again."""
-
-
-class UnauthorizedError(FatalError):
-    """401 or 403: the credentials or their scope."""
-
-
-class MissingError(SkippableAPIError):
-    """404, or 422 for what the Space no longer keeps: this one thing is not there.
-
-    `history_limit` is the service's own sentence on the kept history (it alone holds the date), or None for a 404.
-    """
-
-    def __init__(self, message: str, history_limit: str | None = None) -> None:
-        """Keep the message, and the sentence that names the limit."""
-        super().__init__(message)
-        self.history_limit = history_limit
-
-
-class ExhaustedError(RetriableAPIError):
-    """Every try failed for a reason that passes: the network, 429, 5xx, or an answer that was none."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        """Keep the message, and the status of the last try (None where no answer came)."""
-        super().__init__(message)
-        self.status = status
-
-
-class Stopped(Exception):  # noqa: N818 - no error: somebody asked the run to end
-    """The run was asked to stop while it waited."""
 
 
 @dataclass
@@ -87,13 +63,6 @@ class Counts:
 
     requests: int = 0
     retries: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add(self, *, requests: int = 0, retries: int = 0) -> None:
-        """Count from any thread."""
-        with self.lock:
-            self.requests += requests
-            self.retries += retries
 
 
 @dataclass(frozen=True)
@@ -108,58 +77,110 @@ class Failure:
 class Slots:
     """Requests in flight: at most `most`, fewer after the Space said that it is too many, more again as it answers.
 
-    Without it, threads that all begin again when a 429's wait is over would use up each other's tries.
+    Without it, requests that all begin again when a 429's wait is over would use up each other's tries.
     """
 
     def __init__(self, most: int) -> None:
         """Begin with all slots open."""
         self.open = float(most)
         self._most = most
-        self._busy = 0
-        self._free = threading.Condition()
-
-    def __enter__(self) -> None:
-        """Wait for a slot."""
-        with self._free:
-            while self._busy >= int(self.open):
-                self._free.wait()
-            self._busy += 1
-
-    def __exit__(self, *_: object) -> None:
-        """Give the slot back."""
-        with self._free:
-            self._busy -= 1
-            self._free.notify()
 
     def shrink(self) -> None:
         """Halve the open slots."""
-        with self._free:
-            self.open = max(1.0, self.open / 2)
+        self.open = max(1.0, self.open / 2)
 
     def grow(self) -> None:
         """Open one more slot after as many answers as there are open slots."""
         if self.open < self._most:
-            with self._free:
-                self.open = min(float(self._most), self.open + 1 / self.open)
-                self._free.notify()
+            self.open = min(float(self._most), self.open + 1 / self.open)
 
 
-class Accepts(Protocol):
-    """A check of a decoded body: says what is wrong with it, or None."""
+@dataclass(slots=True)
+class _Request(Generic[Decoded]):
+    channel: Channel
+    target: str
+    decode: Callable[[bytes | bytearray], Decoded]
+    is_page: bool = False
+    future: Future[Decoded] = field(default_factory=Future)
+    tries: int = 0
+    answered_before: int = 0
 
-    def __call__(self, body: Any, /) -> str | None:
-        """Say why the body is no answer to the request, or None where it is one."""
+    @property
+    def name(self) -> str:
+        """Method and path, without the query: a page token is nobody's business."""
+        return f"GET {urlsplit(self.target).path}"
+
+
+class Channel:
+    """A client's requests for one thing, counted together and refused together; channels take turns on the wire."""
+
+    def __init__(self, client: Client, scope: str) -> None:
+        """Open with nothing asked yet."""
+        self.counts = Counts()
+        self.scope = scope
+        self.queue: deque[_Request[Any]] = deque()
+        self.refused: UnauthorizedError | None = None
+        self._client = client
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that the requests go to."""
+        return self._client.origin
+
+    def get(
+        self,
+        target: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        decode: Callable[[bytes | bytearray], Decoded],
+    ) -> Decoded:
+        """Answer of a GET, as `decode` makes it of the body. It goes before those that `submit` queued.
+
+        Args:
+            target: A path from the origin's root, with or without a query.
+            params: Query parameters.
+            decode: What the answer is made with; where it raises NoAnswerError, or the body is no JSON, the request
+                is tried again. It runs on the client's thread.
+
+        Raises:
+            UnauthorizedError: 401 or 403. No other request of this channel is sent after it.
+            FatalError: Any other refusal, a redirect among them.
+            MissingError: 404, or older than the history that the Space keeps.
+            ExhaustedError: `max_tries` tries failed.
+            Stopped: The client's `stop` was set.
+        """
+        request = _Request(self, f"{target}?{urlencode(params)}" if params else target, decode, is_page=True)
+        self.queue.appendleft(request)
+        self._client.begin()
+        while True:
+            with suppress(FutureTimeoutError, TimeoutError):
+                return request.future.result(POLL_SECONDS)
+            if self._client.stop.is_set():
+                raise Stopped
+
+    def submit(self, target: str, *, decode: Callable[[bytes | bytearray], Decoded]) -> Future[Decoded]:
+        """Queue a GET; its future ends as `get` would."""
+        request = _Request(self, target, decode)
+        self.queue.append(request)
+        self._client.begin()
+        return request.future
+
+    def refuse(self, error: BaseException) -> None:
+        """End what is queued with an error."""
+        with suppress(IndexError):
+            while True:
+                self.queue.popleft().future.set_exception(error)
 
 
 class Client:
-    """A Space's REST API over HTTPS (plain HTTP on loopback), for any number of threads.
+    """A Space's REST API over HTTPS (plain HTTP on loopback), for any number of threads, itself on one of its own.
 
     Args:
         origin: Scheme, host and port, such as `https://example.signalwire.com`. Credentials go there alone.
         project_id: Basic user.
         api_token: Basic password.
         concurrency: The most requests in flight.
-        timeout: Seconds for connecting and for each read.
+        timeout: Seconds for connecting and of silence; an answer may take three times as long in all.
         max_tries: Tries of one request, the first included.
         user_agent: The User-Agent header.
         stop: Once set, waits end and no further request begins.
@@ -177,197 +198,190 @@ class Client:
         user_agent: str,
         stop: threading.Event,
     ) -> None:
-        """Prepare the connection pool; nothing is sent."""
+        """Nothing is sent, and no thread begins, before there is a request."""
         self.origin = origin
-        self.counts = Counts()
-        self._timeout = timeout
+        self.stop = stop
+        self._wire: Wire[_Request[Any]] = Wire(
+            origin, project_id, api_token, connections=concurrency, timeout=timeout, user_agent=user_agent
+        )
         self._max_tries = max_tries
-        self._stop = stop
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._channels: deque[Channel] = deque()
+        self._later: list[tuple[float, int, _Request[Any]]] = []
+        self._retries = 0
         self._slots = Slots(concurrency)
-        self._answered = 0
-        self._fatal: FatalError | None = None
-        self._gate = threading.Lock()
         self._not_before = 0.0
+        self._answered = 0
+        self._ended: BaseException | None = None
         self._last_warning = float("-inf")
-        session = requests.Session()
-        # Proxies and CA bundles come from the environment as requests' users know it; loopback is never proxied.
-        session.trust_env = not is_loopback(urlsplit(origin).hostname or "")
-        self._send_options = session.merge_environment_settings(origin, {}, False, None, None)
-        self._adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=concurrency)
-        self._template = requests.Request(
-            "GET",
-            origin,
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": user_agent},
-            auth=requests.auth.HTTPBasicAuth(project_id.encode(), api_token.encode()),
-        ).prepare()
 
-    def get(
-        self,
-        target: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        scope: str,
-        accepts: Accepts | None = None,
-    ) -> Any:
-        """Answer of a GET, decoded, with the digits of its numbers kept (decimals are `Decimal`).
-
-        Args:
-            target: A path from the origin's root, with or without a query.
-            params: Query parameters.
-            scope: The API token's scope that the path needs, for the error that says so.
-            accepts: What a whole answer must look like; one that doesn't is tried again.
-
-        Raises:
-            UnauthorizedError: 401 or 403. No other request of this client is sent after it.
-            FatalError: Any other refusal, a redirect among them.
-            MissingError: 404, or older than the history that the Space keeps.
-            ExhaustedError: `max_tries` tries failed.
-            Stopped: `stop` was set.
-        """
-        request = self._template.copy()
-        request.prepare_url(self.origin + target, params)
-        tries = 0
-        while True:
-            answered_before = self._answered
-            outcome = self._try(request, scope, accepts)
-            if not isinstance(outcome, Failure):
-                return outcome
-            # Where others are answered, the Space is only busy, and this request's turn is still to come.
-            is_busy = outcome.status == TOO_MANY_REQUESTS and self._answered > answered_before
-            tries += not is_busy
-            if tries >= self._max_tries:
-                break
-            seconds = wait_seconds(outcome, max(tries, 1))
-            if outcome.status == TOO_MANY_REQUESTS:
-                self._close_gate(seconds)
-            self._warn_of_retry(request, outcome, tries, seconds)
-            self.counts.add(retries=1)
-            if self._stop.wait(seconds):
-                raise Stopped
-        advice = "SignalWire or the network between is in trouble; run again later, the state is true"
-        if outcome.status is None:
-            advice = "check `space` and the network, or raise `request_timeout`; run again later, the state is true"
-        message = f"{_name(request)}: {outcome.why}, {tries} tries (`backoff_max_tries`); {advice}"
-        raise ExhaustedError(message, outcome.status)
+    def channel(self, scope: str) -> Channel:
+        """Open a channel for requests that need a scope of the API token."""
+        channel = Channel(self, scope)
+        self._channels.append(channel)
+        return channel
 
     def close(self) -> None:
-        """Close the idle connections."""
-        self._adapter.close()
+        """Break off what is in flight, close the connections, and wait for the thread's end."""
+        self._closed = True
+        self._wake.set()
+        if self._thread:
+            self._thread.join()
 
-    def _try(self, request: requests.PreparedRequest, scope: str, accepts: Accepts | None) -> Any:
-        with self._slots:
-            self._pass_gate()
-            if self._fatal:
-                raise self._fatal
-            self.counts.add(requests=1)
-            try:
-                response = self._adapter.send(
-                    request,
-                    stream=True,
-                    timeout=self._timeout,
-                    verify=self._send_options["verify"] or False,
-                    cert=self._send_options["cert"],
-                    proxies=self._send_options["proxies"],
-                )
-                try:
-                    body = self._read(response)
-                finally:
-                    response.close()
-            except requests.exceptions.SSLError as error:
-                message = f"{_name(request)}: TLS failed ({_reason(error)}); check `space` and the CA bundle"
-                raise FatalError(message) from None
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                return Failure(_reason(error))
+    def begin(self) -> None:
+        """See to it that what is queued is sent."""
+        self._wake.set()
+        if self._ended:
+            self._refuse_all(self._ended)
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._work, name="http", daemon=True)
+                    self._thread.start()
+
+    def _work(self) -> None:
+        finished: list[tuple[_Request[Any], Answer | Broken]] = []
         try:
-            outcome = self._judge(request, response, body, scope, accepts)
+            while not self._closed and not self.stop.is_set():
+                # The next requests go out before the answers are looked at: the wire is never idle for us.
+                self._send()
+                unsettled, finished = finished, self._wire.finished()
+                for request, outcome in unsettled:
+                    self._settle(request, outcome)
+                if not unsettled and not finished:
+                    self._wait()
+            self._ended = Stopped()
+        except BaseException as error:  # noqa: BLE001 - it is raised wherever an answer is awaited
+            self._ended = error
+        for request, outcome in finished:
+            self._settle(request, outcome)
+        for request in [*self._wire.close(), *(request for _, _, request in self._later)]:
+            request.future.set_exception(self._ended)
+        self._refuse_all(self._ended)
+
+    def _send(self) -> None:
+        """Begin what is due, as far as there are slots and the Space lets us."""
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            request = heapq.heappop(self._later)[2]
+            request.channel.queue.appendleft(request)
+        while self._wire.in_flight < int(self._slots.open) and now >= self._not_before:
+            channel = self._next_channel()
+            if channel is None:
+                break
+            if channel.refused:
+                channel.refuse(channel.refused)
+                continue
+            request = channel.queue.popleft()
+            request.answered_before = self._answered
+            channel.counts.requests += 1
+            self._wire.start(request.target, request, is_large=request.is_page)
+
+    def _next_channel(self) -> Channel | None:
+        """The channel whose turn it is, or None where nothing is queued."""
+        for _ in range(len(self._channels)):
+            self._channels.rotate(-1)
+            if self._channels[0].queue:
+                return self._channels[0]
+        return None
+
+    def _wait(self) -> None:
+        """Wait for bytes, for a request, or until one is due."""
+        now = time.monotonic()
+        until = now + POLL_SECONDS
+        if self._later:
+            until = min(until, self._later[0][0])
+        if self._not_before > now:
+            until = min(until, self._not_before)
+        if self._wire.in_flight:
+            if self._wire.in_flight < int(self._slots.open):
+                until = min(until, now + SPARE_SLOTS_POLL_SECONDS)
+            self._wire.wait(max(until - now, 0.0))
+            return
+        self._wake.clear()
+        if self._not_before > now or self._next_channel() is None:
+            self._wake.wait(max(until - now, 0.0))
+
+    def _settle(self, request: _Request[Any], outcome: Answer | Broken) -> None:
+        """Hand on what came of a request, or have it tried again."""
+        try:
+            answer = self._judge(request, outcome)
         except UnauthorizedError as error:
-            self._fatal = error
-            raise
-        if not isinstance(outcome, Failure):
+            request.channel.refused = error
+            request.future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+            request.future.set_exception(error)
+        else:
+            if isinstance(answer, Failure):
+                self._try_again(request, answer)
+                return
             self._answered += 1
             self._slots.grow()
-        return outcome
+            request.future.set_result(answer)
 
-    def _read(self, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + self._timeout * BODY_TIMEOUT_FACTOR
-        chunks = []
-        while chunk := response.raw.read1(1 << 20, decode_content=True):
-            chunks.append(chunk)
-            if time.monotonic() > deadline:
-                message = f"the body took longer than {self._timeout * BODY_TIMEOUT_FACTOR:g} s"
-                raise requests.exceptions.ReadTimeout(message)
-        return b"".join(chunks)
-
-    def _judge(
-        self,
-        request: requests.PreparedRequest,
-        response: requests.Response,
-        body: bytes,
-        scope: str,
-        accepts: Accepts | None,
-    ) -> Any:
-        status = response.status_code
-        if status == requests.codes.ok:
+    def _judge(self, request: _Request[Any], outcome: Answer | Broken) -> Any:
+        """What an outcome comes to: the decoded answer, a Failure, or an error that is raised."""
+        if isinstance(outcome, Broken):
+            if outcome.is_tls:
+                message = f"{request.name}: TLS failed ({outcome.reason}); check `space` and the CA bundle"
+                raise FatalError(message)
+            return Failure(outcome.reason)
+        status, body = outcome.status, outcome.read()
+        if status == HTTPStatus.OK:
             try:
-                answer = decode_json(body)
+                return request.decode(body)
+            except NoAnswerError as error:
+                return Failure(f"{status}, but {error}", status)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                return Failure(f"{status}, but the body is {'empty' if not body.strip() else 'no whole JSON'}", status)
-            why = accepts(answer) if accepts else None
-            return answer if why is None else Failure(f"{status}, but {why}", status)
-        what = f"{_name(request)}: {status}{_request_id(response)}"
+                kind = "no whole JSON" if body.strip() else "empty"
+                return Failure(f"{status}, but the body is {kind}", status)
         errors = _errors(body)
         detail = "".join(f"; {error}" for error in errors)
-        if status in RETRIED_STATUSES or status >= requests.codes.server_error:
-            retry_after = parse_retry_after(response.headers.get("Retry-After"))
-            return Failure(f"{status}{_request_id(response)}{detail}", status, retry_after)
-        if status in {401, 403}:
-            message = (
-                f"{what}{detail}; check `project_id` and `api_token`, and that the API token has the scope {scope}"
-            )
-            raise UnauthorizedError(message)
-        if status in {404, 410}:
-            message = f"{what}{detail}"
-            raise MissingError(message)
-        if status == requests.codes.unprocessable:
-            for error in errors:
-                if error.startswith(HISTORY_LIMIT_CODE):
-                    message = f"{what}{detail}"
-                    raise MissingError(message, history_limit=error)
-        if response.is_redirect:
-            message = f"{what}; a redirect, which is not followed with credentials; check `space`"
-            raise FatalError(message)
-        message = f"{what}{detail}; the service refuses the request, and would again; check `start_date` and `end_date`"
-        raise FatalError(message)
+        if status in RETRIED_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            retry_after = parse_retry_after(outcome.header("retry-after"))
+            return Failure(f"{status}{_request_id(outcome)}{detail}", status, retry_after)
+        raise _refusal(request, outcome, errors, detail)
 
-    def _close_gate(self, seconds: float) -> None:
-        """Hold every request back: the limit is the Space's, not the one request's."""
-        with self._gate:
-            if time.monotonic() >= self._not_before:
+    def _try_again(self, request: _Request[Any], failure: Failure) -> None:
+        # Where others are answered, the Space is only busy, and this request's turn is still to come.
+        is_busy = failure.status == HTTPStatus.TOO_MANY_REQUESTS and self._answered > request.answered_before
+        request.tries += not is_busy
+        if request.tries >= self._max_tries:
+            request.future.set_exception(_exhausted(request, failure))
+            return
+        seconds = wait_seconds(failure, max(request.tries, 1))
+        now = time.monotonic()
+        if failure.status == HTTPStatus.TOO_MANY_REQUESTS:
+            # Every request is held back: the limit is the Space's, not the one request's.
+            if now >= self._not_before:
                 self._slots.shrink()
-            self._not_before = max(self._not_before, time.monotonic() + seconds)
+            self._not_before = max(self._not_before, now + seconds)
+        request.channel.counts.retries += 1
+        self._retries += 1
+        heapq.heappush(self._later, (now + seconds, self._retries, request))
+        self._warn_of_retry(request, failure, seconds)
 
-    def _pass_gate(self) -> None:
-        while (wait := self._not_before - time.monotonic()) > 0:
-            if self._stop.wait(wait):
-                raise Stopped
-        if self._stop.is_set():
-            raise Stopped
+    def _refuse_all(self, error: BaseException) -> None:
+        for channel in list(self._channels):
+            channel.refuse(error)
 
-    def _warn_of_retry(self, request: requests.PreparedRequest, failure: Failure, tries: int, seconds: float) -> None:
+    def _warn_of_retry(self, request: _Request[Any], failure: Failure, seconds: float) -> None:
         level = logging.DEBUG
-        with self._gate:
-            if time.monotonic() - self._last_warning > WARNING_EVERY_SECONDS:
-                self._last_warning = time.monotonic()
-                level = logging.WARNING
+        if time.monotonic() - self._last_warning > WARNING_EVERY_SECONDS:
+            self._last_warning = time.monotonic()
+            level = logging.WARNING
         capped = ""
         if failure.retry_after is not None and failure.retry_after > seconds:
             capped = f" (Retry-After asked for {failure.retry_after:.0f} s, which is capped)"
         logger.log(
             level,
             "%s: %s; try %d of %d in %.1f s%s",
-            _name(request),
+            request.name,
             failure.why,
-            tries + 1,
+            request.tries + 1,
             self._max_tries,
             seconds,
             capped,
@@ -393,38 +407,44 @@ def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time
     return None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name (without a port) is this machine's own."""
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+def _refusal(request: _Request[Any], answer: Answer, errors: list[str], detail: str) -> FatalError | MissingError:
+    """Error for a status that no other try would change."""
+    status = answer.status
+    what = f"{request.name}: {status}{_request_id(answer)}"
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        scope = request.channel.scope
+        return UnauthorizedError(
+            f"{what}{detail}; check `project_id` and `api_token`, and that the API token has the scope {scope}"
+        )
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        return MissingError(f"{what}{detail}")
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        for error in errors:
+            if error.startswith(HISTORY_LIMIT_CODE):
+                return MissingError(f"{what}{detail}", history_limit=error)
+    if answer.header("location"):
+        return FatalError(f"{what}; a redirect, which is not followed with credentials; check `space`")
+    return FatalError(
+        f"{what}{detail}; the service refuses the request, and would again; check `start_date` and `end_date`"
+    )
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Whether two absolute URLs have the same scheme, host and effective port."""
-    return _origin(one) == _origin(other)
+def _exhausted(request: _Request[Any], failure: Failure) -> ExhaustedError:
+    advice = "SignalWire or the network between is in trouble; run again later, the state is true"
+    if failure.status is None:
+        advice = "check `space` and the network, or raise `request_timeout`; run again later, the state is true"
+    message = f"{request.name}: {failure.why}, {request.tries} tries (`backoff_max_tries`); {advice}"
+    return ExhaustedError(message, failure.status)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return None
-    return parts.scheme, parts.hostname, port
-
-
-def _name(request: requests.PreparedRequest) -> str:
-    """Method and path, without the query: a page token is nobody's business."""
-    return f"GET {urlsplit(request.url or '').path}"
-
-
-def _request_id(response: requests.Response) -> str:
+def _request_id(answer: Answer) -> str:
     for header in REQUEST_ID_HEADERS:
-        if value := response.headers.get(header):
+        if value := answer.header(header):
             return f" (request {value[:80]})"
     return ""
 
 
-def _errors(body: bytes) -> list[str]:
+def _errors(body: bytes | bytearray) -> list[str]:
     """Each entry of an error answer's `errors` as one line; bodies of any other shape say nothing that helps."""
     try:
         answer = decode_json(body)
@@ -438,25 +458,3 @@ def _errors(body: bytes) -> list[str]:
             line = f"{code}{f' ({attribute})' if attribute else ''}: {message}"
             lines.append(_PHONE_NUMBER.sub("+…", line)[:300])
     return lines
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong on the wire in a few words; the libraries' own texts hold addresses of objects and URLs."""
-    if isinstance(error, (requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError)):
-        return "no connection within `request_timeout`"
-    if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)):
-        return "no answer within `request_timeout`"
-    text = str(error).lower()
-    for words, reason in (
-        ("refused", "connection refused"),
-        ("resolve", "the host name is not known"),
-        ("reset", "connection reset"),
-        ("incompleteread", "the answer was cut short"),
-        ("without response", "connection closed without an answer"),
-        ("proxy", "the proxy refused"),
-        ("certificate", "the certificate is not trusted"),
-        ("timed out", "no answer within `request_timeout`"),
-    ):
-        if words in text:
-            return reason
-    return f"the connection failed ({type(error).__name__})"

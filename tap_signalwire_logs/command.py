@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UNSET
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib.messages import RecordMessage
 
 if TYPE_CHECKING:
     import logging
@@ -18,27 +22,61 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib.encoding.simple import Message
 
 
+MOST_HELD_BYTES = 1 << 16
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
 class Writer(MsgSpecWriter):
-    """Writes Singer messages to stdout, the digits of decimals kept, until the target closes the pipe."""
+    """Writes Singer messages to stdout, the digits of decimals kept, until the target closes the pipe.
+
+    Records are held back until they are many, another message follows, or `flush` is called.
+    """
 
     def __init__(self) -> None:
         """Begin with an open pipe."""
         super().__init__()
         self.on_target_gone: Callable[[], None] | None = None
         self._gone = False
+        self._held = bytearray()
+
+    def write_record(self, stream: str, record: dict[str, Any], version: int | None) -> None:
+        """Write a RECORD message, extracted now."""
+        message = _Record(stream, record, datetime.now(timezone.utc), UNSET if version is None else version)
+        self._held += _encode(message)
+        self._held += b"\n"
+        if len(self._held) >= MOST_HELD_BYTES:
+            self.flush()
 
     def write_message(self, message: Message) -> None:
-        """Write one line; nothing more once nobody reads."""
-        if self._gone:
+        """Write a message of any kind."""
+        self._held += self.format_message(message)
+        if not isinstance(message, RecordMessage) or len(self._held) >= MOST_HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held back; nothing any more once nobody reads."""
+        held, self._held = self._held, bytearray()
+        if not held or self._gone:
             return
         try:
-            super().write_message(message)
+            sys.stdout.buffer.write(held)
+            sys.stdout.flush()
         except BrokenPipeError:
             self._gone = True
             # What is left in the buffer would raise once more when the interpreter closes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if self.on_target_gone:
                 self.on_target_gone()
+
+
+class _Record(msgspec.Struct, tag_field="type", tag="RECORD"):
+    """The SDK's RecordMessage, as it is written."""
+
+    stream: str
+    record: dict[str, Any]
+    time_extracted: datetime
+    version: int | msgspec.UnsetType
 
 
 class Command(SingerCommand):

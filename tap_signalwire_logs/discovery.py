@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
-from tap_signalwire_logs.client import ExhaustedError, FatalError, MissingError, UnauthorizedError, encode_json
+from tap_signalwire_logs.errors import ExhaustedError, FatalError, MissingError, UnauthorizedError
+from tap_signalwire_logs.fetch import Pool
 from tap_signalwire_logs.pagination import walk
 from tap_signalwire_logs.spool import Spool
 from tap_signalwire_logs.windows import (
     DAY,
-    MOST_LOGS,
     SECOND,
+    TARGET_LOGS,
     Bounds,
     Window,
+    instants_between,
+    is_too_full,
     narrower,
     parse_created_at,
     probe_instant,
@@ -30,9 +36,19 @@ from tap_signalwire_logs.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
-    from tap_signalwire_logs.client import Client
+    import msgspec
+
+    from tap_signalwire_logs.client import Channel
+    from tap_signalwire_logs.pagination import Listed, Page
+
+    Entries = list[tuple[Listed, msgspec.Raw]]
+    Entry = tuple[int, str, bytes | None]
+    """A log that the list showed: created_at, ID, and its JSON where it will be needed."""
+
+Taken = TypeVar("Taken")
 
 logger = logging.getLogger("tap-signalwire-logs.discovery")
 
@@ -40,16 +56,25 @@ SMALLEST_PAGE = 10
 SERVER_ERROR = 500
 LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
+MOST_ABREAST = 16
+"""Windows that are listed side by side where their records are what the run is after."""
 
-class Entry(NamedTuple):
-    """A log that the list showed; `record` is the entry's JSON where it will be needed, else None.
+AHEAD_OF_GETS = 2
+"""Windows that are listed side by side where the gets take longer than the listing."""
 
-    As JSON it takes a quarter of the memory.
-    """
+WINDOWS_PER_WALKER = 2
+"""Windows begun for each that may be listed at a time: those that are walked wait on disk for their turn."""
 
-    created: int
-    log_id: str
-    record: bytes | None
+PROBES_ABREAST = 8
+"""Questions that are asked at once about where a range's first log is."""
+
+ROUNDS_OF_PROBES = 2
+
+NARROW = 4 * DAY
+"""Windows under which a list asked in days holds much more than the window."""
+
+RECORDS_IN_MEMORY = 1_000
+IDS_IN_MEMORY = 5_000
 
 
 @dataclass
@@ -60,75 +85,113 @@ class Found:
     entries: Spool[Entry]
 
 
+@dataclass
+class _Seen:
+    """What a walk has seen so far: all entries counted, those of the window kept."""
+
+    window: Window
+    entries: Spool[Entry]
+    keep_records: bool
+    count: int = 0
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def span(self) -> int:
+        """Microseconds between the first and the last log of the window."""
+        return 0 if self.least is None or self.most is None else self.most - self.least
+
+    def add(self, entries: Entries, instants: list[int]) -> None:
+        """Take a page's entries with their created_at."""
+        self.count += len(entries)
+        start, end, keep_records = self.window.start, self.window.end, self.keep_records
+        kept: list[Entry] = [
+            (created, listed.id, bytes(raw) if keep_records or listed.discarded_at is not None else None)
+            for created, (listed, raw) in zip(instants, entries, strict=True)
+            if start <= created < end
+        ]
+        if kept:
+            self.entries.extend(kept)
+            inside = [entry[0] for entry in kept]
+            self.least = min(self.least or end, *inside)
+            self.most = max(self.most or start, *inside)
+
+
 @dataclass(frozen=True)
 class _TooFull:
     logs: int
     span: int
 
 
-@dataclass(frozen=True)
-class _RuleUnknown:
-    """More than one page, while the boundary rule is not known: worth finding out before walking on."""
-
-    created: list[int]
-
-
 class Discovery:
     """Lists one family of logs.
 
     Args:
-        client: The Space.
+        channel: The Space.
         path: The list endpoint.
-        scope: The API token's scope that it needs.
         page_size: Logs on one page.
         include_deleted: Whether deleted logs are listed too.
         keep_records: Whether entries keep their record. Stubs of deleted logs always do.
     """
 
     def __init__(
-        self, client: Client, path: str, *, scope: str, page_size: int, include_deleted: bool, keep_records: bool
+        self, channel: Channel, path: str, *, page_size: int, include_deleted: bool, keep_records: bool
     ) -> None:
         """Nothing is asked yet."""
-        self._client = client
+        self._channel = channel
         self._path = path
-        self._scope = scope
         self._page_size = page_size
         self._include_deleted = include_deleted
         self._keep_records = keep_records
+        self._run_length = RECORDS_IN_MEMORY if keep_records else IDS_IN_MEMORY
+        self._most_abreast = MOST_ABREAST if keep_records else AHEAD_OF_GETS
+        self._abreast = 1
+        self._pool = Pool(self._most_abreast, "list")
         self._bounds: Bounds | None = None
+        self._finding = threading.Lock()
         self._limit_said = False
 
     def windows(self, start: int | None, end: int) -> Iterator[Found]:
         """Windows from `start` (None: all that is kept) to `end`, ascending, each walked to its end.
 
         The first window is the whole range, for most runs are small. One that is too full is narrowed; the windows
-        after it follow how full they are.
+        after it follow how full they are, and are listed side by side while they are full.
 
         Raises:
             FatalError, UnauthorizedError, ExhaustedError: The list can't be walked to its end.
         """
-        open_below = start is None
-        cursor = start or 0
-        width = end - cursor
-        while cursor < end:
-            window = window_from(cursor, end, width, self._bounds or Bounds.DAYS, open_below=open_below)
-            outcome = self._list(window)
-            if isinstance(outcome, _RuleUnknown):
-                self._bounds = self._find_bounds(outcome.created)
-            elif isinstance(outcome, _TooFull):
-                width = narrower(window, outcome.logs, outcome.span, self._bounds or Bounds.DAYS)
-                if window.width > 2 * DAY:
-                    cursor = self._first_log(window, max(width, SECOND))
-            else:
-                yield outcome
-                cursor, open_below = window.end, False
-                width = width_after(window.width, outcome.entries.count)
+        try:
+            whole = Window(start or 0, end, open_below=start is None)
+            yield from self._cut(whole, whole.width)
+        finally:
+            self._pool.close()
 
-    def _list(self, window: Window) -> Found | _TooFull | _RuleUnknown:
+    def _cut(self, whole: Window, width: int) -> Iterator[Found]:
+        plan: deque[tuple[Window, Future[Found | _TooFull]]] = deque()
+        cursor, open_below = whole.start, whole.open_below
+        while plan or cursor < whole.end:
+            while cursor < whole.end and len(plan) < self._abreast * WINDOWS_PER_WALKER:
+                window = window_from(cursor, whole.end, width, self._bounds or Bounds.DAYS, open_below=open_below)
+                plan.append((window, self._pool.submit(partial(self._list, window))))
+                cursor, open_below = window.end, False
+            window, listing = plan.popleft()
+            outcome = listing.result()
+            if isinstance(outcome, Found):
+                yield outcome
+                width = width_after(window.width, outcome.entries.count)
+                is_full = outcome.entries.count * 4 > TARGET_LOGS
+                self._abreast = min(self._abreast * 2, self._most_abreast) if is_full else 1
+            else:
+                width = narrower(window, outcome.logs, outcome.span, self._bounds or Bounds.DAYS)
+                self._abreast = self._most_abreast
+                yield from self._cut(self._without_quiet(window, width), width)
+
+    def _list(self, window: Window) -> Found | _TooFull:
         """Walk one window, with smaller pages where the service can't make large ones."""
         while True:
+            page_size = self._page_size
             try:
-                return self._walk(window)
+                return self._walk(window, page_size)
             except MissingError as error:
                 if window.open_below or not error.history_limit:
                     if error.history_limit:
@@ -137,96 +200,106 @@ class Discovery:
                 self._say_limit(window, error.history_limit)
                 window = Window(window.start, window.end, open_below=True)
             except ExhaustedError as error:
-                if error.status is None or error.status < SERVER_ERROR or self._page_size <= SMALLEST_PAGE:
+                if error.status is None or error.status < SERVER_ERROR or page_size <= SMALLEST_PAGE:
                     raise
-                self._page_size = max(SMALLEST_PAGE, self._page_size // 4)
+                self._shrink_pages(page_size, error)
+
+    def _shrink_pages(self, tried: int, error: ExhaustedError) -> None:
+        with self._finding:
+            if self._page_size == tried:
+                self._page_size = max(SMALLEST_PAGE, tried // 4)
                 logger.warning("%s; trying pages of %d logs", error, self._page_size)
 
-    def _walk(self, window: Window) -> Found | _TooFull | _RuleUnknown:
+    def _walk(self, window: Window, page_size: int) -> Found | _TooFull:
         bounds = self._bounds or Bounds.DAYS
-        spool: Spool[Entry] = Spool(itemgetter(0, 1))
         can_narrow = window.width > bounds.finest
-        seen = 0
-        least, most = window.end, window.start
-        created_on_page: list[int] = []
-        for number, page in enumerate(self._pages(window, bounds, self._page_size)):
-            if number == 1 and self._bounds is None and probe_instant(created_on_page) is not None:
-                spool.close()
-                return _RuleUnknown(created_on_page)
-            if number and can_narrow and seen >= MOST_LOGS:
-                count = spool.count
-                spool.close()
-                return _TooFull(count, max(most - least, 0))
-            seen += len(page)
-            created_on_page = []
-            for entry in page:
-                created = self._created(entry)
-                created_on_page.append(created)
-                if window.holds(created):
-                    least, most = min(least, created), max(most, created)
-                    keep = self._keep_records or entry.get("discarded_at") is not None
-                    spool.add(Entry(created, entry["id"], encode_json(entry) if keep else None))
-        return Found(window, spool)
+        seen = _Seen(window, Spool(itemgetter(0, 1), run_length=self._run_length), keep_records=self._keep_records)
+        for number, page in enumerate(self._pages(window, bounds, page_size, self._take(seen))):
+            if page.next and self._bounds is None:
+                self._find_bounds(page.taken)
+                if self._bounds and self._bounds is not bounds and window.width < NARROW:
+                    seen.entries.close()
+                    return self._walk(window, page_size)
+            if page.next and number and can_narrow and is_too_full(seen.count, seen.span, window):
+                seen.entries.close()
+                return _TooFull(seen.entries.count, seen.span)
+        return Found(window, seen.entries)
 
-    def _pages(self, window: Window, bounds: Bounds, page_size: int) -> Iterator[list[dict[str, Any]]]:
+    def _pages(
+        self, window: Window, bounds: Bounds, page_size: int, take: Callable[[Entries], Taken]
+    ) -> Iterator[Page[Taken]]:
         parameters: dict[str, str | int] = {**window.parameters(bounds), "page_size": page_size}
         if self._include_deleted:
             parameters["include_deleted"] = "true"
-        return walk(self._client, self._path, parameters, scope=self._scope)
+        return walk(self._channel, self._path, parameters, take)
 
-    def _created(self, entry: dict[str, Any]) -> int:
+    def _take(self, seen: _Seen) -> Callable[[Entries], list[int]]:
+        """Takes what lies in the window out of a page; gives the created_at of all its entries."""
+
+        def take(entries: Entries) -> list[int]:
+            instants = self._instants(entries)
+            seen.add(entries, instants)
+            return instants
+
+        return take
+
+    def _instants(self, entries: Entries) -> list[int]:
         try:
-            return parse_created_at(entry["created_at"])
+            return [parse_created_at(listed.created_at) for listed, _ in entries]
         except ValueError:
-            message = f"GET {self._path}: the log {entry['id']} has a `created_at` that is no date-time"
+            message = f"GET {self._path}: a log of the list has a `created_at` that is no date-time"
             raise FatalError(message) from None
 
-    def _find_bounds(self, created: list[int]) -> Bounds:
+    def _find_bounds(self, created: list[int]) -> None:
+        """Find the boundary rule, where a list of more than one page makes it worth a question."""
+        with self._finding:
+            instant = probe_instant(created)
+            if instant is not None and self._bounds is None:
+                self._bounds = self._probe_bounds(instant)
+                logger.debug("the list takes its bounds as %s", self._bounds.value)
+
+    def _probe_bounds(self, instant: int) -> Bounds:
         """Ask for two seconds around a known log: only where they hold it and nothing else are timestamps honoured."""
-        instant = probe_instant(created)
-        if instant is None:
-            return Bounds.DAYS
         window = Window(instant, instant + 1)
         try:
-            page = next(self._pages(window, Bounds.TIMESTAMPS, self._page_size), [])
+            page = next(self._pages(window, Bounds.TIMESTAMPS, self._page_size, self._instants), None)
         except UnauthorizedError:
             raise
         except (FatalError, MissingError):
             return Bounds.DAYS
-        honoured = page and all(abs(self._created(entry) - instant) <= 2 * SECOND for entry in page)
-        bounds = Bounds.TIMESTAMPS if honoured else Bounds.DAYS
-        logger.debug("the list takes its bounds as %s", bounds.value)
-        return bounds
+        honoured = page and page.taken and all(abs(created - instant) <= 2 * SECOND for created in page.taken)
+        return Bounds.TIMESTAMPS if honoured else Bounds.DAYS
 
-    def _first_log(self, window: Window, precision: int) -> int:
-        """A point of the window with no log of it before: quiet years are halved away instead of walked."""
-        low, high = window.start, window.end
+    def _without_quiet(self, window: Window, width: int) -> Window:
+        """The window from a point with no log of it before: quiet years are cut off instead of walked."""
         bounds = self._bounds or Bounds.DAYS
-        while high - low > max(precision, bounds.finest):
-            part = window_from(window.start, window.end, (low + high) // 2 - window.start, bounds)
-            middle = part.end
-            if not low < middle < high:
-                break
-            if self._holds_any(Window(window.start, middle, window.open_below), bounds):
-                high = middle
-            else:
-                low = middle
-        return low
+        none_before, some_before = window.start, window.end - max(width, SECOND)
+        for _ in range(ROUNDS_OF_PROBES):
+            ends = instants_between(none_before, some_before, window.end, PROBES_ABREAST, bounds)
+            befores = [Window(window.start, end, window.open_below) for end in ends]
+            asked = [self._pool.submit(partial(self._holds_any, before, bounds)) for before in befores]
+            for before, holds_any in zip(befores, asked, strict=True):
+                if holds_any.result():
+                    some_before = before.end
+                    break
+                none_before = before.end
+        return Window(none_before, window.end, open_below=window.open_below and none_before == window.start)
 
     def _holds_any(self, window: Window, bounds: Bounds) -> bool:
         try:
             # Full pages: what the bounds leave to spare may hold thousands of logs beside the window.
-            pages = self._pages(window, bounds, self._page_size)
-            return any(window.holds(self._created(entry)) for page in pages for entry in page)
+            pages = self._pages(window, bounds, self._page_size, self._instants)
+            return any(window.holds(created) for page in pages for created in page.taken)
         except MissingError as error:
             if error.history_limit:
                 return False
             raise FatalError(str(error)) from None
 
     def _say_limit(self, window: Window, sentence: str) -> None:
-        if self._limit_said:
+        with self._finding:
+            is_said, self._limit_said = self._limit_said, True
+        if is_said:
             return
-        self._limit_said = True
         date = LIMIT_DATE.search(sentence)
         kept = f"from {date.group()} on" if date else f"only so far ({sentence})"
         logger.warning(

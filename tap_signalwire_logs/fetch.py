@@ -5,11 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tap_signalwire_logs.client import Stopped
+from tap_signalwire_logs.errors import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,41 +57,53 @@ class Pool:
 
 
 def in_order(
-    tasks: Iterable[Task | None], start: Callable[[Task], Future[Result]], *, ahead: int, stop: threading.Event
-) -> Iterator[Result]:
-    """Results of tasks in the tasks' order, at most `ahead` of them begun and not yet handed on.
+    tasks: Iterable[Task | None],
+    start: Callable[[Task], Future[Result] | None],
+    *,
+    ahead: int,
+    stop: threading.Event,
+    before_wait: Callable[[], None],
+) -> Iterator[tuple[Task, Future[Result] | None]]:
+    """Tasks in their order, each with its finished future, at most `ahead` of them begun and not yet handed on.
 
     A task of None means that none is ready yet: what is done is handed on in the meantime.
+
+    Args:
+        tasks: What is to be done.
+        start: Begins one; None where there is nothing to wait for.
+        ahead: The most tasks begun and not handed on.
+        stop: Ends the waiting.
+        before_wait: Called before each wait.
 
     Raises:
         Stopped: `stop` was set while a result was awaited.
     """
-    begun: deque[Future[Result]] = deque()
+    begun: deque[tuple[Task, Future[Result] | None]] = deque()
     for task in tasks:
-        if task is not None:
-            begun.append(start(task))
-        while begun and (begun[0].done() or len(begun) >= ahead):
-            yield _await(begun.popleft(), stop)
-    while begun:
-        yield _await(begun.popleft(), stop)
+        if task is None:
+            before_wait()
+        else:
+            begun.append((task, start(task)))
+        while begun:
+            future = begun[0][1]
+            if future is not None and not future.done():
+                if len(begun) < ahead:
+                    break
+                before_wait()
+                _await(future, stop)
+            yield begun.popleft()
+    for task, future in begun:
+        if future is not None and not future.done():
+            before_wait()
+            _await(future, stop)
+        yield task, future
 
 
-def done(value: Result) -> Future[Result]:
-    """A future that has its result already."""
-    future: Future[Result] = Future()
-    future.set_result(value)
-    return future
-
-
-def _await(future: Future[Result], stop: threading.Event) -> Result:
+def _await(future: Future[Any], stop: threading.Event) -> None:
     while not future.done():
         if stop.is_set():
             raise Stopped
-        try:
-            return future.result(POLL_SECONDS)
-        except (FutureTimeoutError, TimeoutError):
-            continue  # the task's own TimeoutError is raised below, once it is done
-    return future.result()
+        wait([future], POLL_SECONDS)
 
 
 class Prefetch(Generic[Item]):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from tap_signalwire_logs.client import encode_json
+import msgspec
+
+from tap_signalwire_logs.exact_json import decode_json, encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-signalwire-logs.records")
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NUL = b"\\u0000"
 
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -28,22 +33,41 @@ PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class Shaper:
-    """Fits records to a JSON schema: numbers sent as text become numbers, and NUL characters go (PostgreSQL has none).
+class Reader:
+    """Reads records that fit a JSON schema out of JSON.
 
-    A field that the schema lacks is left out, and a value of a type that it doesn't know becomes text or null;
-    each such field is named in a warning, once.
+    Numbers sent as text become numbers, and NUL characters go (PostgreSQL has none). A field that the schema lacks is
+    left out, and a value of a type that it doesn't know becomes text or null; each such field is named in a warning,
+    once.
     """
 
     def __init__(self, schema: Mapping[str, Any], stream: str) -> None:
-        """Take the properties' types out of the schema."""
+        """Make a decoder of the schema."""
         self._stream = stream
-        self._properties: dict[str, Any] = dict(schema["properties"])
+        self._properties: Mapping[str, Any] = schema["properties"]
         self._exact = {name: _exact_types(schema) for name, schema in self._properties.items()}
+        self._decode = msgspec.json.Decoder(_struct(schema), float_hook=Decimal).decode
+        self._is_finite = _finite_check(schema)
         self._said: set[str] = set()
 
-    def __call__(self, record: Record) -> Record:
-        """Record that fits; the one given is not changed."""
+    def __call__(self, body: bytes | bytearray) -> Record | None:
+        """Record of a JSON object; None where the JSON is of another kind.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: It is no JSON.
+        """
+        if _NUL not in body:
+            try:
+                fields = self._decode(body)
+            except msgspec.ValidationError:
+                pass  # The service drifted.
+            else:
+                if self._is_finite(fields):
+                    return msgspec.to_builtins(fields, builtin_types=(Decimal,))  # type: ignore[no-any-return]
+        record = decode_json(body)
+        return self._fit_record(record) if isinstance(record, dict) else None
+
+    def _fit_record(self, record: Record) -> Record:
         shaped = {}
         exact = self._exact
         for name, value in record.items():
@@ -118,3 +142,47 @@ def _integer(value: Any) -> int | None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else encode_json(value).decode()
+
+
+def _struct(schema: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """Class of the objects that a schema describes, whose decoding is the check that they fit."""
+    fields = [
+        # An attribute must be an identifier and no keyword (`from` is one); the JSON keeps the property's own name.
+        (f"field_{place}", _union(*_types(of), msgspec.UnsetType), msgspec.field(name=name, default=msgspec.UNSET))
+        for place, (name, of) in enumerate(schema["properties"].items())
+    ]
+    return msgspec.defstruct("Fields", fields, forbid_unknown_fields=True)
+
+
+def _types(schema: Mapping[str, Any]) -> list[Any]:
+    """Python types of what a schema describes; numbers are exact."""
+    simple: dict[str, Any] = {"string": str, "integer": int, "number": Decimal, "boolean": bool, "null": None}
+    types: list[Any] = [simple[kind] for kind in schema["type"] if kind in simple]
+    if "array" in schema["type"]:
+        types.append(list[_union(*_types(schema["items"]))])  # type: ignore[misc]  # a type made at run time
+    if "object" in schema["type"]:
+        types.append(_struct(schema) if "properties" in schema else dict[str, Any])
+    return types
+
+
+def _union(*types: Any) -> Any:
+    return reduce(or_, types)
+
+
+def _finite_check(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
+    """Check that no number of a struct is NaN or infinite: as text, they pass for numbers."""
+    numbers = [f"field_{place}" for place, of in enumerate(schema["properties"].values()) if "number" in of["type"]]
+    lists = [
+        (f"field_{place}", _finite_check(of["items"]))
+        for place, of in enumerate(schema["properties"].values())
+        if "array" in of["type"] and "properties" in of["items"]
+    ]
+
+    def is_finite(fields: Any) -> bool:
+        for name in numbers:
+            number = getattr(fields, name)
+            if type(number) is Decimal and not number.is_finite():
+                return False
+        return all(check(inner) for name, check in lists for inner in getattr(fields, name) or ())
+
+    return is_finite

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pendulum
 from singer_sdk import typing as th
 
-from tap_signalwire_logs.client import is_loopback
+from tap_signalwire_logs.origin import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
@@ -29,11 +31,15 @@ if TYPE_CHECKING:
     import click
 
     from tap_signalwire_logs.base import LogStream
+    from tap_signalwire_logs.client import Client
 
 GRACE_SECONDS = 4.0
 """Time from SIGTERM to the end of the process where a stuck pipe or disk keeps it from ending by itself."""
 
 TARGET_GONE = 1
+
+SWITCH_SECONDS = 0.001
+"""How long the thread that writes records may keep the one that talks to the Space from sending the next request."""
 
 INTEGER_SETTINGS = [name for name, schema in CONFIG_JSONSCHEMA["properties"].items() if "integer" in schema["type"]]
 
@@ -64,8 +70,30 @@ class TapSignalWireLogs(Tap):
         self.stop = threading.Event()
         self.exit_code = 0
         super().__init__(*args, **kwargs)
-        if isinstance(self.message_writer, Writer):
-            self.message_writer.on_target_gone = self._end_for_target
+        if self.writer:
+            self.writer.on_target_gone = self._end_for_target
+
+    @cached_property
+    def client(self) -> Client:
+        """The Space, shared by all streams; made when the first of them begins."""
+        from tap_signalwire_logs.client import Client  # noqa: PLC0415 - not needed to say what the tap can do
+
+        settings = self.settings
+        return Client(
+            settings.origin,
+            settings.project_id,
+            settings.api_token,
+            concurrency=settings.concurrency,
+            timeout=settings.request_timeout,
+            max_tries=settings.backoff_max_tries,
+            user_agent=settings.user_agent,
+            stop=self.stop,
+        )
+
+    @property
+    def writer(self) -> Writer | None:
+        """The writer of Singer messages, unless the SDK was given another."""
+        return self.message_writer if isinstance(self.message_writer, Writer) else None
 
     def discover_streams(self) -> Sequence[LogStream]:
         """Every family of logs; no request is needed to know them."""
@@ -92,7 +120,15 @@ class TapSignalWireLogs(Tap):
             catalog=None if catalog is None else _read_object(catalog, "--catalog", "streams"),
             parse_env_config=config.parse_env,
         )
-        tap.sync_all()
+
+        gc.collect()
+        gc.freeze()
+        sys.setswitchinterval(0.001)
+        try:
+            tap.sync_all()
+        finally:
+            if "client" in tap.__dict__:
+                tap.client.close()
         if tap.exit_code:
             sys.exit(tap.exit_code)
 

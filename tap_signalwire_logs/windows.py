@@ -97,6 +97,28 @@ def narrower(window: Window, logs: int, span: int, bounds: Bounds) -> int:
     return max(width, bounds.finest)
 
 
+def is_too_full(logs: int, span: int, window: Window) -> bool:
+    """Whether to give up a window's list, of which `logs` logs, `span` microseconds apart, have been read so far.
+
+    It is given up where what is read, or is to be expected after a few pages, is too much.
+    """
+    if logs >= MOST_LOGS:
+        return True
+    return logs >= TARGET_LOGS // 2 and logs * window.width > 2 * MOST_LOGS * span
+
+
+def instants_between(low: int, high: int, end: int, number: int, bounds: Bounds) -> list[int]:
+    """Up to `number` instants between two, ascending, ever closer to each other towards `end`, which lies after both.
+
+    Their distances from `end` shrink by one and the same factor.
+    """
+    factor = ((end - high) / (end - low)) ** (1 / (number + 1))
+    instants = {end - int((end - low) * factor**step) for step in range(1, number + 1)}
+    if bounds is Bounds.DAYS:
+        instants = {instant // DAY * DAY for instant in instants}
+    return sorted(instant for instant in instants if low < instant < high)
+
+
 def probe_instant(created: list[int]) -> int | None:
     """An instant that shows whether timestamps are honoured: one that is not within two seconds of a midnight."""
     for instant in created:
@@ -107,7 +129,8 @@ def probe_instant(created: list[int]) -> int | None:
 
 def to_micros(instant: datetime) -> int:
     """Microseconds since 1970 of an aware date-time."""
-    return (instant - EPOCH) // timedelta(microseconds=1)
+    since = instant - EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
 def to_text(micros: int) -> str:

@@ -7,11 +7,10 @@ from tap_signalwire_logs.client import (
     RETRY_AFTER_CAP_SECONDS,
     Failure,
     Slots,
-    is_loopback,
     parse_retry_after,
-    same_origin,
     wait_seconds,
 )
+from tap_signalwire_logs.origin import is_loopback, same_origin
 
 
 @pytest.mark.parametrize(

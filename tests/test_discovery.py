@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -29,28 +30,35 @@ MIDNIGHT = parse_created_at("2026-03-08")
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of a few logs, so that a few dozen are enough to fill many."""
-    monkeypatch.setattr(module, "MOST_LOGS", 12)
+    monkeypatch.setattr(windows_module, "MOST_LOGS", 12)
     monkeypatch.setattr(windows_module, "TARGET_LOGS", 5)
+    monkeypatch.setattr(module, "TARGET_LOGS", 5)
 
 
-def discovery_of(sim: Simulator, page_size: int) -> Discovery:
+@contextmanager
+def discovery_of(sim: Simulator, page_size: int, *, keep_records: bool = False) -> Iterator[Discovery]:
     client = Client(
         f"http://{sim.space}",
         sim.project_id,
         sim.api_token,
-        concurrency=1,
+        concurrency=4,
         timeout=10,
         max_tries=1,
         user_agent="test",
         stop=threading.Event(),
     )
-    return Discovery(
-        client, LIST_PATH, scope="Messaging", page_size=page_size, include_deleted=False, keep_records=False
-    )
+    with closing(client):
+        yield Discovery(
+            client.channel("Messaging"),
+            LIST_PATH,
+            page_size=page_size,
+            include_deleted=False,
+            keep_records=keep_records,
+        )
 
 
 def discovered(found: Iterator[module.Found]) -> list[tuple[int, str]]:
-    return [(entry.created, entry.log_id) for window in found for entry in window.entries.drain()]
+    return [(created, log_id) for window in found for created, log_id, _ in window.entries.drain()]
 
 
 # Whole seconds around midnights, days and one crowded moment: where boundary rules differ.
@@ -73,6 +81,7 @@ instants = st.one_of(
     page_size=st.integers(1, 30),
     start=st.one_of(st.none(), instants),
     length=st.integers(1, 11 * 86_400),
+    keep_records=st.booleans(),
 )
 def test_every_log_of_a_range_comes_exactly_once_and_in_order(
     narrow: None,  # noqa: ARG001 - in force for every example
@@ -83,6 +92,7 @@ def test_every_log_of_a_range_comes_exactly_once_and_in_order(
     page_size: int,
     start: int | None,
     length: int,
+    keep_records: bool,
 ) -> None:
     with Simulator(messages=0, clock=NOW) as sim:
         sim.granularity, sim.bounds, sim.order = granularity, bounds, order
@@ -90,7 +100,8 @@ def test_every_log_of_a_range_comes_exactly_once_and_in_order(
         ids = [(instant, sim.add({"created_at": to_text(instant)})) for instant in created]
         expected = sorted(place for place in ids if (start or 0) <= place[0] < end)
         visible = [place for place in expected if place[0] <= parse_created_at(NOW.isoformat())]
-        assert discovered(discovery_of(sim, page_size).windows(start, end)) == visible
+        with discovery_of(sim, page_size, keep_records=keep_records) as discovery:
+            assert discovered(discovery.windows(start, end)) == visible
 
 
 @pytest.mark.usefixtures("narrow")
@@ -102,10 +113,11 @@ def test_messages_that_arrive_during_the_walk_double_and_hide_nothing(shifting: 
         ids = [(clock - minutes * 60 * SECOND, "") for minutes in range(60)]
         expected = sorted((instant, sim.add({"created_at": to_text(instant)})) for instant, _ in ids)
         taken = []
-        for window in discovery_of(sim, 7).windows(clock - DAY, clock + 1):
-            sim.add({"created_at": to_text(clock + SECOND)})
-            sim.advance(seconds=1)
-            taken += [(entry.created, entry.log_id) for entry in window.entries.drain()]
+        with discovery_of(sim, 7) as discovery:
+            for window in discovery.windows(clock - DAY, clock + 1):
+                sim.add({"created_at": to_text(clock + SECOND)})
+                sim.advance(seconds=1)
+                taken += [(created, log_id) for created, log_id, _ in window.entries.drain()]
         assert taken == expected
 
 
@@ -114,7 +126,8 @@ def test_windows_meet_without_gap_or_overlap_and_cover_the_range() -> None:
     with Simulator(messages=400, days=20, clock=NOW) as sim:
         end = parse_created_at(NOW.isoformat())
         start = end - 15 * DAY
-        found = [window.window for window in discovery_of(sim, 10).windows(start, end)]
+        with discovery_of(sim, 10) as discovery:
+            found = [window.window for window in discovery.windows(start, end)]
         assert len(found) > 10
         assert found[-1].end == end
         assert start <= found[0].start
@@ -124,7 +137,8 @@ def test_windows_meet_without_gap_or_overlap_and_cover_the_range() -> None:
 def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> None:
     with Simulator(messages=30_000, days=2, clock=NOW) as sim:
         old = sim.add({"created_at": to_text(parse_created_at(NOW.isoformat()) - 3_650 * DAY)})
-        taken = discovered(discovery_of(sim, 1_000).windows(None, parse_created_at(NOW.isoformat()) + 1))
+        with discovery_of(sim, 1_000) as discovery:
+            taken = discovered(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
         assert len(taken) == len(sim.truth())
         assert taken[0][1] == old
         assert len(sim.lists()) < 130
@@ -136,5 +150,6 @@ def test_history_that_is_not_kept_is_passed_over_wherever_the_range_begins(caplo
         end = parse_created_at(NOW.isoformat()) + 1
         for start in (None, end - 100 * DAY, end - 20 * DAY, end - 5 * DAY):
             expected = sum(parse_created_at(record["created_at"]) >= (start or 0) for record in sim.truth().values())
-            assert len(discovered(discovery_of(sim, 50).windows(start, end))) == expected
+            with discovery_of(sim, 50) as discovery:
+                assert len(discovered(discovery.windows(start, end))) == expected
         assert sim.history_limit.isoformat() in caplog.text

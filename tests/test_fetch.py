@@ -3,15 +3,18 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from tap_signalwire_logs.client import Stopped
+from tap_signalwire_logs.errors import Stopped
 from tap_signalwire_logs.fetch import Pool, Prefetch, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+Result = TypeVar("Result")
 
 
 @pytest.fixture
@@ -21,12 +24,53 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
+def results_in_order(
+    tasks: Iterable[int | None],
+    start: Callable[[int], Future[Result]],
+    *,
+    ahead: int,
+    stop: threading.Event | None = None,
+    before_wait: Callable[[], None] = lambda: None,
+) -> Iterator[Result]:
+    for _, future in in_order(tasks, start, ahead=ahead, stop=stop or threading.Event(), before_wait=before_wait):
+        assert future
+        yield future.result()
+
+
+def test_what_is_held_back_is_handed_on_before_each_wait(pool: Pool) -> None:
+    waits: list[int] = []
+    gate = threading.Event()
+
+    def before_wait() -> None:
+        waits.append(len(taken))
+        gate.set()
+
+    def start(number: int) -> Future[int]:
+        return pool.submit(lambda: number if number < 3 or gate.wait(10) else -1)
+
+    taken: list[int] = []
+    taken.extend(results_in_order(range(6), start, ahead=6, before_wait=before_wait))
+    assert taken == list(range(6))
+    assert waits
+
+
+def test_a_task_with_nothing_to_wait_for_keeps_its_place(pool: Pool) -> None:
+    results = in_order(
+        range(9),
+        lambda number: pool.submit(partial(time.sleep, 0.01)) if number % 2 else None,
+        ahead=9,
+        stop=threading.Event(),
+        before_wait=lambda: None,
+    )
+    assert [number for number, _ in results] == list(range(9))
+
+
 def test_results_keep_the_order_of_their_tasks_whoever_is_first(pool: Pool) -> None:
     def slow_when_even(number: int) -> int:
         time.sleep(0.01 if number % 2 == 0 else 0)
         return number
 
-    results = in_order(range(50), lambda n: pool.submit(partial(slow_when_even, n)), ahead=16, stop=threading.Event())
+    results = results_in_order(range(50), lambda n: pool.submit(partial(slow_when_even, n)), ahead=16)
     assert list(results) == list(range(50))
 
 
@@ -34,13 +78,13 @@ def test_no_more_than_the_given_number_is_begun_ahead_of_the_first_result(pool: 
     gate = threading.Event()
     begun: list[int] = []
 
-    def start(number: int) -> object:
+    def start(number: int) -> Future[int]:
         begun.append(number)
         if number == 6:
             gate.set()
-        return pool.submit(lambda: gate.wait(10) and number)
+        return pool.submit(lambda: number if gate.wait(10) else -1)
 
-    results = in_order(range(100), start, ahead=7, stop=threading.Event())  # type: ignore[arg-type, var-annotated]
+    results = results_in_order(range(100), start, ahead=7)
     assert next(results) == 0
     assert begun == list(range(7))
 
@@ -51,7 +95,7 @@ def test_a_task_that_failed_raises_at_its_place(pool: Pool) -> None:
             raise KeyError(number)
         return number
 
-    results = in_order(range(9), lambda n: pool.submit(partial(fail_at_three, n)), ahead=4, stop=threading.Event())
+    results = results_in_order(range(9), lambda n: pool.submit(partial(fail_at_three, n)), ahead=4)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError):
         next(results)
@@ -71,13 +115,13 @@ def test_what_is_done_is_handed_on_while_the_next_task_is_not_ready(pool: Pool) 
         finished.set()
         return "done"
 
-    results = in_order(tasks(), lambda _: pool.submit(task), ahead=9, stop=threading.Event())
+    results = results_in_order(tasks(), lambda _: pool.submit(task), ahead=9)
     assert next(results) == "done"
 
 
 def test_a_stop_ends_the_wait_for_a_result(pool: Pool) -> None:
     stop, never = threading.Event(), threading.Event()
-    results = in_order([1], lambda _: pool.submit(never.wait), ahead=1, stop=stop)
+    results = results_in_order([1], lambda _: pool.submit(never.wait), ahead=1, stop=stop)
     threading.Timer(0.1, stop.set).start()
     with pytest.raises(Stopped):
         next(results)

@@ -4,9 +4,11 @@ import logging
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
-from tap_signalwire_logs.records import Shaper
+from tap_signalwire_logs.exact_json import encode_json
+from tap_signalwire_logs.records import Reader
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -46,16 +48,43 @@ SCHEMA: dict[str, Any] = {
     ],
 )
 def test_a_record_fits_its_schema(sent: dict[str, Any], comes_out: dict[str, Any]) -> None:
-    before = repr(sent)
-    assert Shaper(SCHEMA, "logs")(sent) == comes_out
-    assert repr(sent) == before
+    assert Reader(SCHEMA, "logs")(encode_json(sent)) == comes_out
+
+
+@pytest.mark.parametrize("text", ["NaN", "nan", "-Infinity", "inf", "sNaN"])
+def test_what_is_no_finite_number_becomes_null_wherever_it_is(text: str) -> None:
+    record = {"id": "a", "charge": text, "details": [{"charge": text}]}
+    assert Reader(SCHEMA, "logs")(encode_json(record)) == {"id": "a", "charge": None, "details": [{"charge": None}]}
+
+
+def test_a_record_is_the_same_whether_it_drifted_or_not() -> None:
+    record = {
+        "id": "a",
+        "text": "b",
+        "count": 3,
+        "charge": Decimal("0.00830"),
+        "details": [{"charge": Decimal("1E-7")}],
+    }
+    read = Reader(SCHEMA, "logs")
+    assert repr(read(encode_json(record))) == repr(read(encode_json({**record, "new": 1}))) == repr(record)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b"null", b'"text"'])
+def test_json_of_another_kind_is_no_record(body: bytes) -> None:
+    assert Reader(SCHEMA, "logs")(body) is None
+
+
+@pytest.mark.parametrize("body", [b"", b'{"id":', b"<html>", b'{"id":"\xff"}', b'{"text":"\\u0000'])
+def test_what_is_no_json_raises(body: bytes) -> None:
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        Reader(SCHEMA, "logs")(body)
 
 
 def test_a_new_field_is_named_once_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    shape = Shaper(SCHEMA, "logs")
+    read = Reader(SCHEMA, "logs")
     with caplog.at_level(logging.WARNING):
-        assert shape({"id": "a", "carrier": "+15550100"}) == {"id": "a"}
-        shape({"id": "b", "carrier": "+15550100"})
+        assert read(b'{"id": "a", "carrier": "+15550100"}') == {"id": "a"}
+        read(b'{"id": "b", "carrier": "+15550100"}')
     assert [record.getMessage() for record in caplog.records] == [
         "logs: the field 'carrier' is new: it is left out until the stream's schema knows it"
     ]
