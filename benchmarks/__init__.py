@@ -1,0 +1,1 @@
+"""The tap beside its peers: `uv run poe bench [JOB ...]`."""

@@ -1,0 +1,350 @@
+"""What is measured: each job a function that gives its figures, and rows of what was asked for and what came out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import ceil
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchmarks.environments import AIOHTTP, AIRBYTE, CONTENDERS, DLT, OFFICIAL, SINGER, SINGER_DEFAULT, TAP
+from benchmarks.measure import Entry, in_turns, launch, run_once
+from benchmarks.space import Size, space_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Figures = dict[str, dict[str, Any]]
+    Outcome = dict[str, Any]
+
+PAGE_SIZE = 1_000
+MINUTE_IN_DAYS = 1 / (24 * 60)
+MOST_MB = 70
+UNTIMED = {"get, 200,000", "list, 1,000,000 in one minute"}
+"""Runs of the job `memory` of which only the peak is asked."""
+
+
+class Plan:
+    """How often each process runs, and the share of each job's logs (1 but for trials)."""
+
+    def __init__(self, runs: int, scale: float) -> None:
+        """Take both."""
+        self.runs = runs
+        self.scale = scale
+
+    def size(self, messages: int, days: float = 30, latency_ms: int = 0) -> Size:
+        """Size of a Space."""
+        return Size(int(messages * self.scale), days, latency_ms)
+
+
+def get(plan: Plan) -> Outcome:
+    """Get 20,000 logs, 0 ms an answer."""
+    with space_of(plan.size(20_000)) as space:
+        figures = in_turns([Entry(name, name, space, "get") for name in (TAP, AIOHTTP)], plan.runs)
+    return {
+        "figures": figures,
+        "rows": [
+            _ratio("seconds of aiohttp's", figures[TAP], figures[AIOHTTP], most=1.0),
+            _ratio("CPU of aiohttp's", figures[TAP], figures[AIOHTTP], "cpu", most=1.2),
+        ],
+    }
+
+
+def get_50ms(plan: Plan) -> Outcome:
+    """Get 20,000 logs, 50 ms an answer."""
+    with space_of(plan.size(20_000, latency_ms=50)) as space:
+        entries = [
+            Entry(f"{name}, {concurrency} at a time", name, space, "get", concurrency)
+            for concurrency in (32, 128)
+            for name in (TAP, AIOHTTP)
+        ]
+        figures = in_turns(entries, plan.runs)
+        rows = []
+        for concurrency, most in ((32, 1.05), (128, 1.15)):
+            least = arithmetic(space.logs, concurrency, space.latency)
+            for name in (TAP, AIOHTTP):
+                ours = figures[f"{name}, {concurrency} at a time"]
+                whose = "seconds" if name == TAP else "aiohttp's seconds"
+                row = _ratio(
+                    f"{whose} of the arithmetic's, {concurrency} at a time", ours, {"wall": [least] * len(ours["wall"])}
+                )
+                rows.append({**row, "most": most} if name == TAP else row)
+    return {"figures": figures, "rows": rows}
+
+
+def small(plan: Plan) -> Outcome:
+    """Get 2,000 logs with every contender, 0 and 50 ms an answer."""
+    names = [TAP, AIOHTTP, OFFICIAL, SINGER, SINGER_DEFAULT, DLT, AIRBYTE]
+    figures: Figures = {}
+    for latency_ms in (0, 50):
+        with space_of(plan.size(2_000, latency_ms=latency_ms)) as space:
+            entries = [Entry(f"{name}, {latency_ms} ms", name, space, "get", once=True) for name in names]
+            figures |= in_turns(entries, plan.runs)
+    return {"figures": figures, "rows": []}
+
+
+def list_(plan: Plan) -> Outcome:
+    """List 200,000 logs of 30 days, 0 ms a page."""
+    with space_of(plan.size(200_000)) as space:
+        entries = [
+            Entry(name, name, space, "list", once=name in {DLT, AIRBYTE, AIOHTTP})
+            for name in (TAP, OFFICIAL, SINGER, AIOHTTP, DLT, AIRBYTE)
+        ]
+        figures = in_turns(entries, plan.runs)
+    return {
+        "figures": figures,
+        "rows": [
+            _ratio("seconds of the official client's", figures[TAP], figures[OFFICIAL], most=1.0),
+            _ratio("singer-sdk's seconds of the tap's", figures[SINGER], figures[TAP], least=3.5),
+        ],
+    }
+
+
+def list_200ms(plan: Plan) -> Outcome:
+    """List 200,000 logs of 90 days, 200 ms a page."""
+    with space_of(plan.size(200_000, 90, 200)) as space:
+        figures = in_turns([Entry(name, name, space, "list") for name in (TAP, OFFICIAL)], plan.runs)
+    rows = [_ratio("seconds of page after page, of the tap's", figures[OFFICIAL], figures[TAP], least=6.0)]
+    return {"figures": figures, "rows": rows}
+
+
+def output(plan: Plan) -> Outcome:
+    """What the tap writes: 20,000 logs got, 200,000 listed."""
+    figures: Figures = {}
+    rows = []
+    for mode, messages in (("get", 20_000), ("list", 200_000)):
+        with space_of(plan.size(messages)) as space:
+            run = run_once(Entry(mode, TAP, space, mode), _written)
+        seen = run["seen"]
+        figures[mode] = {"name": TAP, "logs": space.logs, "wrong": [run["wrong"]], **seen}
+        share = seen["bytes"]["STATE"] / sum(seen["bytes"].values())
+        text = (
+            f"{seen['bytes']['STATE']:,} of {sum(seen['bytes'].values()):,} bytes, {seen['messages']['STATE']} messages"
+        )
+        rows += [
+            {"what": f"STATE's share of the bytes, {mode}", "most": 0.01, "measured": share, "text": text},
+            {
+                "what": f"SCHEMA messages, {mode}",
+                "most": 1,
+                "measured": seen["messages"]["SCHEMA"],
+                "text": "of one stream",
+            },
+        ]
+    return {"figures": figures, "rows": rows}
+
+
+def memory(plan: Plan) -> Outcome:
+    """Peak memory and CPU a log, from 0 to 2,000,000 logs."""
+    sizes = {
+        "list, empty": Size(0),
+        "list, 20,000": plan.size(20_000),
+        "list, 2,000,000": plan.size(2_000_000),
+        "list, 1,000,000 in one minute": plan.size(1_000_000, MINUTE_IN_DAYS),
+        "get, 20,000": plan.size(20_000),
+        "get, 200,000": plan.size(200_000),
+    }
+    with ExitStack() as spaces:
+        # Made one after another; they share one core, and only one of them is asked at a time.
+        served = {size: spaces.enter_context(space_of(size)) for size in set(sizes.values())}
+        entries = [
+            Entry(label, TAP, served[size], label.partition(",")[0], once=label in UNTIMED)
+            for label, size in sizes.items()
+        ]
+        figures = in_turns(entries, plan.runs)
+    rows = [
+        {
+            "what": f"peak MB, {label}",
+            "most": MOST_MB,
+            "measured": median(figures[label]["peak"]),
+            "low": min(figures[label]["peak"]),
+            "high": max(figures[label]["peak"]),
+            "text": f"{len(figures[label]['peak'])} runs",
+        }
+        for label in list(sizes)[1:]
+    ]
+    small, large = (
+        {"wall": _cpu_per_log(figures[label], figures["list, empty"])} for label in ("list, 20,000", "list, 2,000,000")
+    )
+    growth = _ratio("CPU a log at 2,000,000 of that at 20,000", large, small, most=1.15)
+    micros = [median(one["wall"]) * 1e6 for one in (large, small)]
+    rows.append({**growth, "text": f"{micros[0]:.1f} against {micros[1]:.1f} µs"})
+    return {"figures": figures, "rows": rows}
+
+
+def start(plan: Plan) -> Outcome:
+    """From the start of the process to its first request, `--version`, `--about`."""
+    figures: Figures = {name: {"name": name, "first": [], "version": [], "about": []} for name in (TAP, SINGER)}
+    with _listener() as (space, requests):
+        settings = {
+            "space": space,
+            "project_id": "c38dacad-2f6c-4de1-93d6-cc732e0c70c5",
+            "api_token": "PTopens0nothing",
+        }
+        # The first turn fills the caches of the disk and is not counted.
+        for number in range(plan.runs + 1):
+            for name, kept in figures.items():
+                contender = CONTENDERS[name]
+                with tempfile.TemporaryDirectory() as folder:
+                    requests.clear()
+                    began = launch(contender.command(settings, "list", 32, Path(folder)), Path(folder))["began"]
+                    turn = {"first": requests[0] - began}
+                    for option in ("version", "about"):
+                        turn[option] = launch(contender.option(f"--{option}"), Path(folder))["wall"]
+                print(f"  {number}/{plan.runs} {name}: {turn}", flush=True)
+                if number:
+                    for what, seconds in turn.items():
+                        kept[what].append(seconds)
+    return {
+        "figures": figures,
+        "rows": [
+            _ratio(
+                "seconds to the first request of a bare singer-sdk tap's",
+                figures[TAP],
+                figures[SINGER],
+                "first",
+                most=1.2,
+            ),
+            _ratio("seconds of `--version`, of a bare tap's", figures[TAP], figures[SINGER], "version"),
+            _ratio("seconds of `--about`, of a bare tap's", figures[TAP], figures[SINGER], "about"),
+        ],
+    }
+
+
+def sizes(plan: Plan) -> Outcome:
+    """Get 1,000, 5,000 and 20,000 logs, 0 ms an answer: the first plot."""
+    figures: Figures = {}
+    for messages in (1_000, 5_000, 20_000):
+        with space_of(plan.size(messages)) as space:
+            entries = [
+                Entry(f"{name}, {messages:,}", name, space, "get", once=name not in {TAP, AIOHTTP})
+                for name in (TAP, AIOHTTP, OFFICIAL, SINGER, DLT, AIRBYTE)
+            ]
+            figures |= in_turns(entries, plan.runs)
+    return {"figures": figures, "rows": []}
+
+
+def latency(plan: Plan) -> Outcome:
+    """Get 4,000 logs at 0 to 200 ms an answer, 8, 32 and 128 at a time: the second plot."""
+    figures: Figures = {}
+    for latency_ms in (0, 20, 50, 100, 200):
+        with space_of(plan.size(4_000, latency_ms=latency_ms)) as space:
+            for concurrency in (8, 32, 128):
+                label = f"{latency_ms} ms, {concurrency} at a time"
+                found = in_turns([Entry(label, TAP, space, "get", concurrency, once=True)], plan.runs)
+                least = arithmetic(space.logs, concurrency, space.latency)
+                figures[label] = {**found[label], "latency_ms": latency_ms, "concurrency": concurrency, "least": least}
+    return {"figures": figures, "rows": []}
+
+
+def profile(plan: Plan) -> Outcome:
+    """Where the CPU time of one log goes."""
+    figures: Figures = {}
+    for mode, messages in (("get", 20_000), ("list", 200_000)):
+        with space_of(plan.size(messages)) as space, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            python, _, _, *options = CONTENDERS[TAP].command(space.settings, mode, 32, folder)
+            layers = folder / "layers.json"
+            launch([python, "-m", "benchmarks.profiling", str(layers), *options], folder)
+            seconds = json.loads(layers.read_text(encoding="utf-8"))
+            figures[mode] = {
+                "name": TAP,
+                "logs": space.logs,
+                "wrong": [space.verdict(folder / "stdout")],
+                "layers": {layer: spent / space.logs * 1e6 for layer, spent in seconds.items()},
+            }
+    return {"figures": figures, "rows": []}
+
+
+JOBS: dict[str, Callable[[Plan], Outcome]] = {
+    "get": get,
+    "get-50ms": get_50ms,
+    "small": small,
+    "list": list_,
+    "list-200ms": list_200ms,
+    "output": output,
+    "memory": memory,
+    "start": start,
+    "sizes": sizes,
+    "latency": latency,
+    "profile": profile,
+}
+
+
+def arithmetic(logs: int, concurrency: int, seconds: float) -> float:
+    """Seconds that the answers alone take: the list's pages, then rounds of `concurrency` gets."""
+    return (ceil(logs / PAGE_SIZE) + ceil(logs / concurrency)) * seconds
+
+
+def _ratio(
+    what: str,
+    over: dict[str, Any],
+    under: dict[str, Any],
+    of: str = "wall",
+    *,
+    most: float | None = None,
+    least: float | None = None,
+) -> dict[str, Any]:
+    """Row with the ratio of two medians, and of the least and the greatest ratio within one turn."""
+    turns = [one / other for one, other in zip(over[of], under[of], strict=True)]
+    medians = median(over[of]), median(under[of])
+    return {
+        "what": what,
+        "most": most,
+        "least": least,
+        "measured": medians[0] / medians[1],
+        "low": min(turns),
+        "high": max(turns),
+        "text": f"{medians[0]:.2f} s against {medians[1]:.2f} s",
+    }
+
+
+def _cpu_per_log(figures: dict[str, Any], empty: dict[str, Any]) -> Sequence[float]:
+    """CPU seconds a log of each run, without what a run costs that finds nothing."""
+    return [(cpu - median(empty["cpu"])) / figures["logs"] for cpu in figures["cpu"]]
+
+
+def _written(stdout: Path) -> dict[str, Any]:
+    """Messages and bytes of each type in the tap's output."""
+    messages = {"STATE": 0, "SCHEMA": 0}
+    size = {"STATE": 0, "SCHEMA": 0}
+    with stdout.open("rb") as lines:
+        for line in lines:
+            kind = msgspec.json.decode(line)["type"]
+            messages[kind] = messages.get(kind, 0) + 1
+            size[kind] = size.get(kind, 0) + len(line)
+    return {"messages": messages, "bytes": size}
+
+
+@contextmanager
+def _listener() -> Iterator[tuple[str, list[float]]]:
+    """A Space with nothing in it: its host and port, and the moments (monotonic seconds) at which requests came."""
+    requests: list[float] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            requests.append(time.monotonic())
+            body = b'{"links":{},"data":[]}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}", requests
+        server.shutdown()

@@ -1,0 +1,67 @@
+"""The plots of the report, the same bytes for the same figures."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.ticker import ScalarFormatter
+
+from benchmarks.environments import CONTENDERS, TAP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = "sizes.svg"
+LATENCY = "latency.svg"
+WIDTH, HEIGHT = 7.0, 4.2
+
+
+def write_plots(results: dict[str, Any], folder: Path) -> None:
+    """Write the plots whose jobs were measured."""
+    mpl.use("svg")
+    mpl.rcParams.update(
+        {
+            "svg.hashsalt": "benchmarks",
+            "svg.fonttype": "none",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+        }
+    )
+    for job, file, draw in (("sizes", SIZES, _draw_sizes), ("latency", LATENCY, _draw_latency)):
+        if job in results:
+            figure, axes = plt.subplots(figsize=(WIDTH, HEIGHT), layout="constrained")
+            draw(axes, list(results[job]["figures"].values()))
+            figure.savefig(folder / file, metadata={"Date": None, "Creator": None})
+            plt.close(figure)
+
+
+def _draw_sizes(axes: Any, figures: list[dict[str, Any]]) -> None:
+    for name in CONTENDERS:
+        points = [(one["logs"], median(one["wall"])) for one in figures if one["name"] == name]
+        if points:
+            width = 2.6 if name == TAP else 1.2
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=width, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="logs", ylabel="seconds, start to end")
+    axes.set_title("Get every log, 0 ms an answer, 32 at a time where the tool can", fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+    axes.legend()
+
+
+def _draw_latency(axes: Any, figures: list[dict[str, Any]]) -> None:
+    for number, concurrency in enumerate(sorted({one["concurrency"] for one in figures})):
+        ours = [one for one in figures if one["concurrency"] == concurrency]
+        color = f"C{number}"
+        measured = [(one["latency_ms"], one["logs"] / median(one["wall"])) for one in ours]
+        most = [(one["latency_ms"], one["logs"] / one["least"]) for one in ours if one["least"]]
+        axes.plot(*zip(*measured, strict=True), marker="o", markersize=4, color=color, label=f"{concurrency} at a time")
+        axes.plot(*zip(*most, strict=True), linestyle=":", color=color)
+    axes.plot([], [], linestyle=":", color="gray", label="the arithmetic")
+    axes.set(yscale="log", xlabel="milliseconds an answer", ylabel="records a second")
+    axes.set_title("The tap, whole runs", fontsize=10)
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.legend()

@@ -1,0 +1,213 @@
+"""`README.md`, written from `results.json`."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.environments import CONTENDERS, TAP
+from benchmarks.jobs import JOBS
+from benchmarks.plots import LATENCY, SIZES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    Results = dict[str, Any]
+
+HOW = """## How it is measured
+
+- Each contender runs as a process of its own, from its start to its end, in an environment of its own with the same
+  Python, all in turns (A B C A B C ...). The simulated Space is one more process. Where there are two cores, it has one
+  of them and the contender the other.
+- Seconds are wall seconds. CPU seconds and the peak of resident memory are what the operating system tells of the ended
+  process. A ratio is that of two medians; in brackets the least and the greatest ratio within one turn.
+- The records of every run are held against the Space's list, every log and every field: what a tool lost, repeated or
+  changed is told above. Only its way of writing is free: a null may be left out, a `Z` be `+00:00`.
+- The tap runs with its default settings, but for `record_source` and `concurrency`: retries, state and all guarantees
+  are on.
+- *The arithmetic* is the time that the answers alone take: the list's pages one after another, then the gets in rounds
+  of as many as may be in flight.
+- *Start* is the time from the start of the process until its first request reaches a listener.
+- Where a contender that nothing is asked of takes more than 20 s, it runs once, and the table says so.
+
+`uv run poe bench JOB ...` measures just those jobs anew, `uv run poe bench --report` writes this page from
+`results.json`, and `--scale 0.01` makes a trial of it. It runs on Linux."""
+
+PREFACE = """# Benchmarks
+
+The tap beside what else gets logs out of a Space, against the simulated Space on the same machine. Written by
+`uv run poe bench`. Seconds are worth something only beside other seconds of the same table."""
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """Write the document; a section whose job was not measured says that."""
+    sections = [
+        PREFACE,
+        _facts(results),
+        "## What is asked for",
+        _rows(results),
+        _wrong(results),
+        "## Every way to get 2,000 logs",
+        _table(results, "small"),
+        "## Listing 200,000 logs",
+        _table(results, "list"),
+        "## Memory",
+        _table(results, "memory", ("peak MB", "peak", "{:.0f}"), ("requests", "requests", "{:,.0f}")),
+        "## More logs, slower answers",
+        _plot(results, "sizes", SIZES, "Seconds against the number of logs"),
+        _plot(results, "latency", LATENCY, "Records a second against the time of an answer"),
+        "## Where the time of one log goes",
+        _layers(results),
+        "## Who runs",
+        _contenders(),
+        HOW,
+    ]
+    text = "\n\n".join(section for section in sections if section)
+    (folder / "README.md").write_text(text + "\n", encoding="utf-8")
+
+
+def is_met(row: dict[str, Any]) -> bool | None:
+    """Whether a row reached what was asked of it; None where nothing was."""
+    if row.get("most") is not None:
+        return bool(row["measured"] <= row["most"])
+    if row.get("least") is not None:
+        return bool(row["measured"] >= row["least"])
+    return None
+
+
+def row_text(row: dict[str, Any]) -> str:
+    """Row in one line."""
+    return f"{row['what']}: {_measured(row)} ({row['text']}), asked {_asked(row)}: {_verdict(row)}"
+
+
+def _facts(results: Results) -> str:
+    """When and where, each once for all jobs that share it."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, job in results.items():
+        versions = ", ".join(f"{package} {version}" for package, version in job["versions"].items())
+        groups.setdefault((job["date"], job["machine"], job["python"], str(job["runs"]), versions), []).append(name)
+    lines = [
+        f"- {', '.join(f'`{name}`' for name in names)}: {date}; {machine}, Python {python}; {runs} runs; {versions}."
+        for (date, machine, python, runs, versions), names in groups.items()
+    ]
+    missing = [f"`{name}`" for name in JOBS if name not in results]
+    if missing:
+        lines.append(f"- Not measured: {', '.join(missing)}.")
+    return "\n".join(lines)
+
+
+def _rows(results: Results) -> str:
+    lines = ["| job | what | asked for | measured | | met |", "| --- | --- | --- | ---: | --- | --- |"]
+    for name, job in results.items():
+        lines += [
+            f"| `{name}` | {row['what']} | {_asked(row)} | {_measured(row)} | {row['text']} | {_verdict(row)} |"
+            for row in job["rows"]
+        ]
+    titles = "\n".join(f"- `{name}`: {job['title']}" for name, job in results.items())
+    return f"{titles}\n\n" + "\n".join(lines)
+
+
+def _asked(row: dict[str, Any]) -> str:
+    if row.get("most") is not None:
+        return f"at most {row['most']}"
+    return f"at least {row['least']}" if row.get("least") is not None else "-"
+
+
+def _measured(row: dict[str, Any]) -> str:
+    digits: Callable[[float], str] = lambda value: f"{value:.3g}" if value < 10 else f"{value:.0f}"  # noqa: E731
+    spread = f" ({digits(row['low'])} to {digits(row['high'])})" if "low" in row else ""
+    return f"**{digits(row['measured'])}**{spread}"
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    met = is_met(row)
+    return "-" if met is None else "yes" if met else "**no**"
+
+
+def _wrong(results: Results) -> str:
+    """What came out wrong, of anyone."""
+    lines = [
+        f"- `{job}`, {label}: {'; '.join(sorted(set(filter(None, figures['wrong']))))}"
+        for job, outcome in results.items()
+        for label, figures in outcome["figures"].items()
+        if any(figures.get("wrong", []))
+    ]
+    if not lines:
+        return "Every run of every contender brought every log, each once, field for field."
+    return "Runs that did not bring every log, each once, field for field:\n\n" + "\n".join(lines)
+
+
+def _table(results: Results, job: str, *more: tuple[str, str, str]) -> str:
+    """Medians of each contender, and its seconds as a multiple of the tap's in the same Space."""
+    if job not in results:
+        return f"`{job}` is not measured yet."
+    figures = results[job]["figures"]
+    columns = more or (("peak MB", "peak", "{:.0f}"),)
+    heads = [
+        "",
+        "logs",
+        "seconds",
+        *([] if more else ["of the tap's"]),
+        "CPU s",
+        *(head for head, _, _ in columns),
+        "runs",
+    ]
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
+    for label, one in figures.items():
+        wall = median(one["wall"])
+        cells = [label, f"{one['logs']:,}", f"{wall:.2f}{_spread(one['wall'])}"]
+        if not more:
+            tap = next(other for name, other in figures.items() if name == label.replace(one["name"], TAP, 1))
+            cells.append(f"{wall / median(tap['wall']):.2f}")
+        cells.append(f"{median(one['cpu']):.2f}")
+        cells += [form.format(median(filter(None, one[what])) if any(one[what]) else 0) for _, what, form in columns]
+        lines.append(f"| {' | '.join([*cells, str(len(one['wall']))])} |")
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    return f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
+
+
+def _plot(results: Results, job: str, file: str, title: str) -> str:
+    return f"![{title}]({file})" if job in results else f"`{job}` is not measured yet."
+
+
+def _layers(results: Results) -> str:
+    """Microseconds of CPU a log by layer, get beside list."""
+    if "profile" not in results:
+        return "`profile` is not measured yet."
+    figures = results["profile"]["figures"]
+    layers = sorted({layer for one in figures.values() for layer in one["layers"]}, key=_spent(figures.values()))
+    lines = [
+        f"| layer | {' | '.join(f'{mode}, µs a log | share' for mode in figures)} |",
+        f"| --- |{' ---: | ---: |' * len(figures)}",
+    ]
+    for layer in layers:
+        cells = []
+        for one in figures.values():
+            spent = one["layers"].get(layer, 0.0)
+            cells.append(f"{spent:.1f} | {spent / sum(one['layers'].values()):.0%}")
+        lines.append(f"| {layer} | {' | '.join(cells)} |")
+    totals = " | ".join(f"{sum(one['layers'].values()):.1f} |" for one in figures.values())
+    counts = " and ".join(f"{one['logs']:,} logs ({mode})" for mode, one in figures.items())
+    return (
+        f"CPU time of one run of {counts}, by the innermost part of the tap that was at work, libraries counted to "
+        "whoever called them. *start* holds the interpreter and all imports. Sampling costs some time of its own.\n\n"
+        + "\n".join([*lines, f"| all | {totals} |"])
+    )
+
+
+def _spent(figures: Iterable[dict[str, Any]]) -> Callable[[str], float]:
+    """Key that puts the layer with the greatest share first."""
+    return lambda layer: -max(one["layers"].get(layer, 0.0) / sum(one["layers"].values()) for one in figures)
+
+
+def _contenders() -> str:
+    lines = ["| | is | needs |", "| --- | --- | --- |"]
+    for name, contender in CONTENDERS.items():
+        needs = "the checkout" if contender.script is None else f"`{', '.join(contender.pins)}`"
+        code = "" if contender.script is None else f" ([code](peers/{contender.script}))"
+        lines.append(f"| {name} | {contender.what}{code} | {needs} |")
+    return "\n".join(lines)
