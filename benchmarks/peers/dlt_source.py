@@ -32,9 +32,11 @@ ORIGIN = f"http://{SETTINGS['space']}"
 AUTH = (SETTINGS["project_id"], SETTINGS["api_token"])
 LIST_PATH = "/api/messaging/logs"
 PAGE_SIZE = 1_000
+# A charge of 0 that comes first would make the column a whole number's, and put the others into one beside it.
+COLUMNS = {"charge": {"data_type": "double"}}
 
 
-@dlt.resource(name="message_logs" if MODE == "list" else "listed_logs", max_table_nesting=0)
+@dlt.resource(name="message_logs" if MODE == "list" else "listed_logs", max_table_nesting=0, columns=COLUMNS)
 def listed() -> Iterator[list[dict[str, Any]]]:
     """Pages of the list."""
     url: str | None = f"{ORIGIN}{LIST_PATH}?page_size={PAGE_SIZE}"
@@ -44,7 +46,7 @@ def listed() -> Iterator[list[dict[str, Any]]]:
         url = page["links"].get("next")
 
 
-@dlt.transformer(name="message_logs", max_table_nesting=0)
+@dlt.transformer(name="message_logs", max_table_nesting=0, columns=COLUMNS)
 def got(page: list[dict[str, Any]]) -> Iterator[Callable[[], Any]]:
     """Answer of the get endpoint for each entry of a page."""
     for log in page:
