@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.environments import CONTENDERS, TAP
+from benchmarks.report import LATENCY, SIZES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIZES = "sizes.svg"
-LATENCY = "latency.svg"
-WIDTH, HEIGHT = 7.0, 4.2
+WIDTH, HEIGHT = 8.0, 4.2
 
 
 def write_plots(results: dict[str, Any], folder: Path) -> None:
@@ -47,9 +46,7 @@ def _draw_sizes(axes: Any, figures: list[dict[str, Any]]) -> None:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=width, label=name)
     axes.set(xscale="log", yscale="log", xlabel="logs", ylabel="seconds, start to end")
     axes.set_title("Get every log, 0 ms an answer, 32 at a time where the tool can", fontsize=10)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
-    axes.legend()
+    _finish(axes, [axes.xaxis, axes.yaxis])
 
 
 def _draw_latency(axes: Any, figures: list[dict[str, Any]]) -> None:
@@ -63,5 +60,14 @@ def _draw_latency(axes: Any, figures: list[dict[str, Any]]) -> None:
     axes.plot([], [], linestyle=":", color="gray", label="the arithmetic")
     axes.set(yscale="log", xlabel="milliseconds an answer", ylabel="records a second")
     axes.set_title("The tap, whole runs", fontsize=10)
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.legend()
+    _finish(axes, [axes.yaxis])
+
+
+def _finish(axes: Any, logarithmic: list[Any]) -> None:
+    """Plain numbers at the ticks, and the legend beside the lines."""
+    for axis in logarithmic:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, linewidth=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -9,6 +9,7 @@ knows is a layer of its own.
 from __future__ import annotations
 
 import json
+import linecache
 import re
 import runpy
 import signal
@@ -35,7 +36,11 @@ LAYERS = {
     START: "tap settings command __main__",
 }
 MODULES = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
-FUNCTIONS = [("decode", re.compile("decode|loads")), ("encode and write", re.compile("encode|dumps|write|flush"))]
+CALLS = [
+    ("decode", re.compile(r"(decode|loads)\w*\(")),
+    ("encode and write", re.compile(r"(encode|dumps|write|flush)\w*\(")),
+]
+"""Work that is done in C and has no frame: known by the line that is at it, or by the function around it."""
 
 
 def main() -> None:
@@ -43,7 +48,7 @@ def main() -> None:
     layers_file, *arguments = sys.argv[1:]
     sampler = Sampler()
     signal.signal(signal.SIGPROF, sampler.sample)
-    signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS, SAMPLE_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS)
     sys.argv = [PACKAGE, *arguments]
     try:
         runpy.run_module(PACKAGE, run_name="__main__", alter_sys=True)
@@ -51,6 +56,7 @@ def main() -> None:
         if ended.code:
             raise
     finally:
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_PROF, 0)
         Path(layers_file).write_text(json.dumps(sampler.seconds), encoding="utf-8")
 
@@ -72,6 +78,8 @@ class Sampler:
             used = time.clock_gettime(time.pthread_getcpuclockid(thread))
             self.seconds[layer_of(innermost)] += used - self._used.get(thread, 0.0)
             self._used[thread] = used
+        # Only now: the next signal must not come while this one is at work.
+        signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS)
 
 
 def layer_of(innermost: FrameType) -> str:
@@ -82,18 +90,19 @@ def layer_of(innermost: FrameType) -> str:
         code = frame.f_code
         if "importlib" in code.co_filename:
             return START
-        layer = layer or _layer(code.co_filename, code.co_name)
+        layer = layer or _layer(frame)
         frame = frame.f_back
     return layer or OTHER
 
 
-def _layer(file: str, function: str) -> str | None:
+def _layer(frame: FrameType) -> str | None:
     """Layer of one frame; None where it works for whoever called it."""
-    path = Path(file)
+    path = Path(frame.f_code.co_filename)
     is_ours, is_sdk = PACKAGE in path.parts, "singer_sdk" in path.parts
     if is_ours or is_sdk:
-        for layer, name in FUNCTIONS:
-            if name.search(function):
+        line = linecache.getline(str(path), frame.f_lineno or 0)
+        for layer, call in CALLS:
+            if call.search(line) or call.search(f"{frame.f_code.co_name}("):
                 return layer
     if is_ours:
         return MODULES.get(path.stem, path.name)

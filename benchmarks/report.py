@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.environments import CONTENDERS, TAP
 from benchmarks.jobs import JOBS
-from benchmarks.plots import LATENCY, SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     Results = dict[str, Any]
+
+SIZES = "sizes.svg"
+LATENCY = "latency.svg"
 
 HOW = """## How it is measured
 
