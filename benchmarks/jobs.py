@@ -138,7 +138,7 @@ def output(plan: Plan) -> Outcome:
                 "text": "of one stream",
             },
         ]
-    return {"figures": figures, "rows": rows}
+    return {"figures": figures, "rows": rows, "runs": 1}
 
 
 def memory(plan: Plan) -> Outcome:
@@ -260,7 +260,7 @@ def profile(plan: Plan) -> Outcome:
                 "wrong": [space.verdict(folder / "stdout")],
                 "layers": {layer: spent / space.logs * 1e6 for layer, spent in seconds.items()},
             }
-    return {"figures": figures, "rows": []}
+    return {"figures": figures, "rows": [], "runs": 1}
 
 
 JOBS: dict[str, Callable[[Plan], Outcome]] = {

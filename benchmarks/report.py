@@ -90,7 +90,7 @@ def _facts(results: Results) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in job["versions"].items())
         groups.setdefault((job["date"], job["machine"], job["python"], str(job["runs"]), versions), []).append(name)
     lines = [
-        f"- {', '.join(f'`{name}`' for name in names)}: {date}; {machine}, Python {python}; {runs} runs; {versions}."
+        f"- {', '.join(f'`{name}`' for name in names)}: {date}; {machine}, Python {python}; runs of each process: {runs}; {versions}."
         for (date, machine, python, runs, versions), names in groups.items()
     ]
     missing = [f"`{name}`" for name in JOBS if name not in results]
