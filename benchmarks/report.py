@@ -90,7 +90,8 @@ def _facts(results: Results) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in job["versions"].items())
         groups.setdefault((job["date"], job["machine"], job["python"], str(job["runs"]), versions), []).append(name)
     lines = [
-        f"- {', '.join(f'`{name}`' for name in names)}: {date}; {machine}, Python {python}; runs of each process: {runs}; {versions}."
+        f"- {', '.join(f'`{name}`' for name in names)}: {date}; {machine}, Python {python}; "
+        f"runs of each process: {runs}; {versions}."
         for (date, machine, python, runs, versions), names in groups.items()
     ]
     missing = [f"`{name}`" for name in JOBS if name not in results]
@@ -196,7 +197,8 @@ def _layers(results: Results) -> str:
     counts = " and ".join(f"{one['logs']:,} logs ({mode})" for mode, one in figures.items())
     return (
         f"CPU time of one run of {counts}, by the innermost part of the tap that was at work, libraries counted to "
-        "whoever called them. *start* holds the interpreter and all imports. Sampling costs some time of its own.\n\n"
+        "whoever called them. *start* holds the interpreter and all imports. It is sampled: that costs some time of its own, "
+        "and where threads take turns, part of one layer's time can be told under another.\n\n"
         + "\n".join([*lines, f"| all | {totals} |"])
     )
 
