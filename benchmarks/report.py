@@ -197,8 +197,8 @@ def _layers(results: Results) -> str:
     counts = " and ".join(f"{one['logs']:,} logs ({mode})" for mode, one in figures.items())
     return (
         f"CPU time of one run of {counts}, by the innermost part of the tap that was at work, libraries counted to "
-        "whoever called them. *start* holds the interpreter and all imports. It is sampled: that costs some time of its own, "
-        "and where threads take turns, part of one layer's time can be told under another.\n\n"
+        "whoever called them. *start* holds the interpreter and all imports. It is sampled: that costs some time of "
+        "its own, and where threads take turns, part of one layer's time can be told under another.\n\n"
         + "\n".join([*lines, f"| all | {totals} |"])
     )
 
