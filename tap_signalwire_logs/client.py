@@ -211,6 +211,7 @@ class Client:
         self._wake = threading.Event()
         self._channels: deque[Channel] = deque()
         self._later: list[tuple[float, int, _Request[Any]]] = []
+        self._due: deque[_Request[Any]] = deque()
         self._retries = 0
         self._slots = Slots(concurrency)
         self._not_before = 0.0
@@ -243,49 +244,52 @@ class Client:
                     self._thread.start()
 
     def _work(self) -> None:
-        finished: list[tuple[_Request[Any], Answer | Broken]] = []
+        good: list[tuple[_Request[Any], Answer | Broken]] = []
         try:
             while not self._closed and not self.stop.is_set():
-                # The next requests go out before the answers are looked at: the wire is never idle for us.
                 self._send()
-                unsettled, finished = finished, self._wire.finished()
+                finished = self._wire.finished()
+                # The next requests go out before good answers are looked at: the wire is never idle for us.
+                unsettled, good = good, [(request, outcome) for request, outcome in finished if outcome.is_good]
+                unsettled += [(request, outcome) for request, outcome in finished if not outcome.is_good]
                 for request, outcome in unsettled:
                     self._settle(request, outcome)
-                if not unsettled and not finished:
+                if not unsettled and not good:
                     self._wait()
             self._ended = Stopped()
         except BaseException as error:  # noqa: BLE001 - it is raised wherever an answer is awaited
             self._ended = error
-        for request, outcome in finished:
+        for request, outcome in good:
             self._settle(request, outcome)
-        for request in [*self._wire.close(), *(request for _, _, request in self._later)]:
+        for request in [*self._wire.close(), *self._due, *(request for _, _, request in self._later)]:
             request.future.set_exception(self._ended)
         self._refuse_all(self._ended)
 
     def _send(self) -> None:
-        """Begin what is due, as far as there are slots and the Space lets us."""
+        """Begin what is due, as far as there are slots and the Space lets us; a request that waits keeps its slot."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            request = heapq.heappop(self._later)[2]
-            request.channel.queue.appendleft(request)
+            self._due.append(heapq.heappop(self._later)[2])
         while self._wire.in_flight < int(self._slots.open) and now >= self._not_before:
-            channel = self._next_channel()
-            if channel is None:
+            request = self._next_request()
+            if request is None:
                 break
-            if channel.refused:
-                channel.refuse(channel.refused)
+            if request.channel.refused:
+                request.future.set_exception(request.channel.refused)
                 continue
-            request = channel.queue.popleft()
             request.answered_before = self._answered
-            channel.counts.requests += 1
+            request.channel.counts.requests += 1
             self._wire.start(request.target, request, is_large=request.is_page)
 
-    def _next_channel(self) -> Channel | None:
-        """The channel whose turn it is, or None where nothing is queued."""
-        for _ in range(len(self._channels)):
-            self._channels.rotate(-1)
-            if self._channels[0].queue:
-                return self._channels[0]
+    def _next_request(self) -> _Request[Any] | None:
+        """One that is tried again, or one of the channel whose turn it is; None where there is none to send."""
+        if self._due:
+            return self._due.popleft()
+        if self._wire.in_flight + len(self._later) < int(self._slots.open):
+            for _ in range(len(self._channels)):
+                self._channels.rotate(-1)
+                if self._channels[0].queue:
+                    return self._channels[0].queue.popleft()
         return None
 
     def _wait(self) -> None:
@@ -302,7 +306,8 @@ class Client:
             self._wire.wait(max(until - now, 0.0))
             return
         self._wake.clear()
-        if self._not_before > now or self._next_channel() is None:
+        has_room = len(self._later) < int(self._slots.open)
+        if self._not_before > now or not has_room or not any(channel.queue for channel in self._channels):
             self._wake.wait(max(until - now, 0.0))
 
     def _settle(self, request: _Request[Any], outcome: Answer | Broken) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
@@ -27,9 +28,6 @@ BUFFER_BYTES = 1 << 16
 MOST_BETWEEN_SWEEPS = 1.0
 SWEEPS_PER_TIMEOUT = 8
 
-# pycurl has no name for it.
-E_PROXY = 97
-
 NO_CONNECTION = "no connection within `request_timeout`"
 NO_ANSWER = "no answer within `request_timeout`"
 
@@ -45,7 +43,6 @@ REASONS = {
     pycurl.E_SSL_CONNECT_ERROR: "the TLS handshake failed",
     pycurl.E_BAD_CONTENT_ENCODING: "the answer can't be decompressed",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is not HTTP",
-    E_PROXY: "the proxy refused",
 }
 
 TLS_REASONS = {
@@ -71,6 +68,11 @@ class Answer(NamedTuple):
             body.seek(0)
             return body.read()
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the status is 200."""
+        return self.status == HTTPStatus.OK
+
     def header(self, name: str) -> str | None:
         """Value of a header, or None."""
         for line in reversed(self.lines):
@@ -87,6 +89,7 @@ class Broken(NamedTuple):
 
     reason: str
     is_tls: bool
+    is_good: bool = False
 
 
 @dataclass(slots=True)
@@ -172,7 +175,8 @@ class Wire(Generic[Tag]):
                 transfer = self._take(curl)
                 finished.append((transfer.tag, Answer(status, transfer.lines, transfer.body)))
             for curl, code, _ in broken:
-                finished.append((self._drop(curl), _broken(code)))
+                proxy_status = curl.getinfo(pycurl.HTTP_CONNECTCODE)
+                finished.append((self._drop(curl), _broken(code, proxy_status)))
         if (now := time.monotonic()) >= self._next_sweep:
             finished += self._silent(now)
         return finished
@@ -229,10 +233,10 @@ class Wire(Generic[Tag]):
 
 def _environment(origin: str) -> tuple[str, tuple[int, str]]:
     """Proxy (empty for none) and CA bundle (its option and its path) for an origin, as requests finds them."""
-    session = requests.Session()
-    session.trust_env = not is_loopback(urlsplit(origin).hostname or "")
-    settings = session.merge_environment_settings(origin, {}, False, None, None)
+    settings = requests.Session().merge_environment_settings(origin, {}, False, None, None)
     proxy = requests.utils.select_proxy(origin, settings["proxies"])
+    if is_loopback(urlsplit(origin).hostname or ""):
+        proxy = None
     bundle = settings["verify"]
     if not isinstance(bundle, str):
         bundle = requests.utils.DEFAULT_CA_BUNDLE_PATH
@@ -243,7 +247,9 @@ def _environment(origin: str) -> tuple[str, tuple[int, str]]:
     )
 
 
-def _broken(code: int) -> Broken:
+def _broken(code: int, proxy_status: int) -> Broken:
+    if proxy_status >= HTTPStatus.BAD_REQUEST:
+        return Broken(f"the proxy refused ({proxy_status})", is_tls=False)
     if code in TLS_REASONS:
         return Broken(TLS_REASONS[code], is_tls=True)
     return Broken(REASONS.get(code, f"the connection failed (curl {code})"), is_tls=False)

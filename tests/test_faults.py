@@ -59,7 +59,9 @@ def test_what_passes_is_retried_and_nothing_is_lost_or_doubled(
         sim.fault(kind, path=where, **details)
         run = run_tap(tmp_path, config_for(sim, request_timeout=0.5, backoff_max_tries=4))
         assert run.code == 0, run.log
-        assert "1 retries" in run.log
+        # A kept connection that breaks before an answer is an old one, as likely as not: that costs no try.
+        quietly = request.node.callspec.id == "reset before the body-get"
+        assert f"{0 if quietly else 1} retries" in run.log
         attack(
             request.node.callspec.id,
             1,

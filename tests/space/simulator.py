@@ -75,6 +75,7 @@ class Simulator:
 
     Attributes may be changed at any moment:
         latency: Seconds that each answer takes.
+        compress: Whether answers are compressed for those who take it.
         order: Of the list: newest, oldest, or shuffled within each page.
         bounds: Of created_after and created_before: exclusive or inclusive.
         granularity: timestamp, day (timestamps are cut to days) or dates_only (timestamps are refused).
@@ -105,6 +106,7 @@ class Simulator:
         self.api_token = "PTsimulated0token0that0opens0nothing"
         self.space = ""
         self.latency = 0.0
+        self.compress = False
         self.order = "newest"
         self.bounds = "exclusive"
         self.granularity = "timestamp"

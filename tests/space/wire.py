@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import struct
@@ -56,6 +57,7 @@ class Space(Protocol):
     """What a connection needs of its Space."""
 
     latency: float
+    compress: bool
     faults: list[Fault]
     transports: set[asyncio.Transport]
     in_flight: int
@@ -109,6 +111,9 @@ class Connection(asyncio.Protocol):
     def _respond(self, method: str, target: str, headers: dict[str, str]) -> None:
         space = self._space
         answer = space.answer(method, target, headers)
+        if space.compress and "gzip" in headers.get("accept-encoding", ""):
+            coded = {**answer.headers, "Content-Encoding": "gzip"}
+            answer = Answer(answer.status, gzip.compress(answer.body), coded)
         fault = next((fault for fault in space.faults if fault.strikes(target)), None) if space.faults else None
         # Counted before a byte is sent: who has the answer must find the request in the log.
         space.in_flight -= 1
