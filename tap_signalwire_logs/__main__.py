@@ -1,6 +1,20 @@
-"""`python -m tap_signalwire_logs`: the same command as `tap-signalwire-logs`."""
+"""`tap-signalwire-logs`, and `python -m tap_signalwire_logs`."""
 
-from tap_signalwire_logs.tap import TapSignalWireLogs
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+
+def main() -> None:
+    """Run the command; a version is told without loading what it takes to run."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201 - the command's output
+        return
+    from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
+
+    TapSignalWireLogs.cli()
+
 
 if __name__ == "__main__":
-    TapSignalWireLogs.cli()
+    main()

@@ -61,6 +61,28 @@ def test_the_connection_test_fails_where_the_credentials_are_wrong(sim: Simulato
     assert "Traceback" not in run.log
 
 
+def modules_of(*arguments: str) -> set[str]:
+    """Modules that a run of the command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "tap_signalwire_logs", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+def test_a_version_is_told_without_the_sdk_and_as_the_sdk_tells_it() -> None:
+    command = [sys.executable, "-c", "from tap_signalwire_logs.tap import *; TapSignalWireLogs.cli()", "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment()).stdout
+    name, rest = told.split(" ", 1)
+    ours = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True, env=environment())
+    assert ours.stdout.split(" ", 1)[1] == rest
+    assert ours.stdout.startswith("tap-signalwire-logs ")
+    assert name
+    assert not {"singer_sdk", "requests", "pycurl"} & modules_of("--version")
+
+
+def test_what_the_tap_is_and_discovers_is_told_without_what_talks_to_the_space() -> None:
+    assert not {"pycurl", "tap_signalwire_logs.client"} & modules_of("--about")
+
+
 @pytest.mark.parametrize("argument", ["--version", "--about", "--help"])
 def test_the_command_tells_of_itself(argument: str) -> None:
     done = subprocess.run([*COMMAND, argument], capture_output=True, text=True, check=True, env=environment())
