@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property, partial
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,13 +21,14 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
 from tap_signalwire_logs.discovery import Discovery, Found
-from tap_signalwire_logs.errors import FatalError, MissingError, NoAnswerError, Stopped
+from tap_signalwire_logs.errors import MissingError, Stopped
 from tap_signalwire_logs.fetch import Prefetch, in_order
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import Reader
+from tap_signalwire_logs.source import LogSource, PartSource
 from tap_signalwire_logs.spool import Spool
 from tap_signalwire_logs.state import LogState
-from tap_signalwire_logs.windows import to_micros
+from tap_signalwire_logs.windows import in_micros, parse_created_at, to_micros
 
 if TYPE_CHECKING:
     import logging
@@ -36,14 +38,16 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
     from tap_signalwire_logs.client import Channel
+    from tap_signalwire_logs.settings import ConfiguredIds
     from tap_signalwire_logs.tap import TapSignalWireLogs
 
     Record = dict[str, Any]
 
-REPLICATION_KEY = "created_at"
-
 AHEAD_PER_REQUEST = 4
 """Records that may be fetched before their turn, for each request in flight: one slow answer doesn't idle the rest."""
+
+SETTLED_AFTER = timedelta(hours=1)
+"""Time without a change after which a log that tells when it last changed, and has a final status, is final."""
 
 STATE_SHARE = 0.01
 RECORD_BYTES = 500
@@ -73,23 +77,27 @@ class WindowClosed:
 
 
 class LogStream(Stream):
-    """One family of logs: a list endpoint, a get endpoint, and records that change until they are final.
+    """One family of logs: a list endpoint, mostly a get endpoint, and records that change until they are final.
 
-    A subclass states facts: `path`, `scope`, `final_statuses`, `charged_directions`.
+    A subclass states facts.
     """
 
     path: ClassVar[str]
     """The list endpoint; a log's get endpoint is this and its ID."""
     scope: ClassVar[str]
-    """The API token's scope that both need."""
+    """The API token's scope that they need."""
+    ids_setting: ClassVar[str | None]
+    """The setting that names logs; None where there is no get endpoint."""
+    part: ClassVar[str | None] = None
+    """Where the records are not the logs but what each has of its own: the last segment of its path."""
     final_statuses: ClassVar[frozenset[str]]
     """Statuses that change no more."""
-    charged_directions: ClassVar[tuple[str, ...]]
-    """Beginnings of the directions whose logs are final only once they have a charge."""
+    charged_where: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Logs that are final only once they have a charge: for each of these fields, how its value begins."""
 
-    primary_keys = ("id",)
-    replication_key = REPLICATION_KEY
-    # The shaper fits records to the schema: cheaper than the SDK's conforming, and exact with money.
+    primary_keys: ClassVar[tuple[str, ...]] = ("id",)
+    replication_key = "created_at"
+    # The reader fits records to the schema: cheaper than the SDK's conforming, and exact with money.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     # The stream writes its state itself, when a window closes.
     STATE_MSG_FREQUENCY = sys.maxsize
@@ -119,25 +127,25 @@ class LogStream(Stream):
         progress = Progress(self.name, channel.counts, self.logger)
         state = LogState(
             self.stream_state if self._keeps_state else {},
-            replication_key=REPLICATION_KEY,
+            replication_key=self.replication_key,
             now=now,
-            lookback=to_microseconds(settings.lookback),
-            refresh=to_microseconds(settings.refresh),
-            is_final=self.is_final,
+            lookback=in_micros(settings.lookback),
+            refresh=in_micros(settings.refresh),
+            lists_again=self.ids_setting is None,
         )
-        read = Reader(self.schema, self.name)
+        source = self._source(channel)
         logs: Generator[Log | WindowClosed | None, None, None]
-        logs = self._configured() if settings.has_configured_ids else self._discovered(channel, state, now)
-        results: Iterator[tuple[Log | WindowClosed, Future[Record] | None]] = in_order(
+        logs = self._discovered(channel, state, now) if self._ids is None else self._configured(self._ids)
+        results: Iterator[tuple[Log | WindowClosed, Future[Any] | None]] = in_order(
             logs,
-            partial(self._begin, channel=channel, read=read),
+            lambda log: None if isinstance(log, WindowClosed) else source.begin(log),
             ahead=settings.concurrency * AHEAD_PER_REQUEST,
             stop=stop,
             before_wait=self._flush,
         )
         outcome = "failed"
         try:
-            yield from self._emit(results, read, state, progress)
+            yield from self._emit(results, source, state, progress)
             outcome = "done"
         except Stopped:
             outcome = "stopped"
@@ -147,26 +155,54 @@ class LogStream(Stream):
         finally:
             self._flush()
             logs.close()
-            progress.waiting = 0 if settings.has_configured_ids else len(state.waiting)
+            progress.waiting = len(state.waiting) if self._ids is None else 0
             progress.finish(outcome)
 
+    def _source(self, channel: Channel) -> LogSource:
+        read = Reader(self.schema, self.name)
+        if self.part:
+            return PartSource(channel, self.path, self.part, read)
+        return LogSource(
+            channel, self.path, read, takes_entries=self._takes_entries, has_get=self.ids_setting is not None
+        )
+
     def is_final(self, record: Mapping[str, Any]) -> bool:
-        """Whether the service will change a record no more."""
+        """Whether the service will change a log no more."""
         if record.get("discarded_at"):
             return True
-        if record.get("status") not in self.final_statuses:
+        if record.get("status") not in self.final_statuses or self._is_unsettled(record):
             return False
-        is_charged = str(record.get("direction") or "").startswith(self.charged_directions)
-        return not is_charged or bool(record.get("charge"))
+        is_charged = all(
+            str(record.get(field) or "").startswith(beginnings) for field, beginnings in self.charged_where.items()
+        )
+        return not is_charged or _is_some(record.get("charge"))
+
+    def _is_unsettled(self, record: Mapping[str, Any]) -> bool:
+        """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
+        updated_at = record.get("updated_at")
+        if not updated_at:
+            return False
+        with suppress(ValueError):
+            return to_micros(self._tap.began) - parse_created_at(updated_at) < in_micros(SETTLED_AFTER)
+        return True
+
+    @property
+    def _takes_entries(self) -> bool:
+        """Whether a list entry is all that is wanted of a log itself."""
+        return self.part is not None or self.ids_setting is None or self._tap.settings.record_source == "list"
+
+    @property
+    def _ids(self) -> ConfiguredIds | None:
+        return self._tap.settings.ids.get(self.ids_setting) if self.ids_setting else None
 
     @property
     def _keeps_state(self) -> bool:
-        return self.replication_method != REPLICATION_FULL_TABLE and not self._tap.settings.has_configured_ids
+        return self.replication_method != REPLICATION_FULL_TABLE and self._ids is None
 
-    def _configured(self) -> Generator[Log, None, None]:
+    def _configured(self, ids: ConfiguredIds) -> Generator[Log, None, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: Spool[tuple[str, int]] = Spool(itemgetter(0))
-        for place, log_id in enumerate(self._tap.settings.configured_ids()):
+        for place, log_id in enumerate(ids):
             by_id.add((log_id, place))
         in_place: Spool[tuple[int, str]] = Spool(itemgetter(0))
         for log_id, place in by_id.drain():
@@ -188,7 +224,7 @@ class LogStream(Stream):
             self.path,
             page_size=settings.page_size,
             include_deleted=settings.include_deleted,
-            keep_records=settings.record_source == "list",
+            keep_records=self._takes_entries,
         )
         waiting = deque(state.due())
         windows = Prefetch(discovery.windows(start, end), f"{self.name}-list", self._tap.stop)
@@ -209,21 +245,16 @@ class LogStream(Stream):
             yield Log(log_id, created, share=1.0)
         yield WindowClosed(None)
 
-    def _begin(self, log: Log | WindowClosed, channel: Channel, read: Reader) -> Future[Record] | None:
-        if isinstance(log, WindowClosed) or (log.listed and self._tap.settings.record_source == "list"):
-            return None
-        return channel.submit(f"{self.path}/{log.log_id}", decode=partial(_read_answer, read, log.log_id))
-
     def _emit(
         self,
-        results: Iterator[tuple[Log | WindowClosed, Future[Record] | None]],
-        read: Reader,
+        results: Iterator[tuple[Log | WindowClosed, Future[Any] | None]],
+        source: LogSource,
         state: LogState,
         progress: Progress,
     ) -> Iterator[Record]:
-        """Records to write; what is noted of one is noted once it is written, and kept once its window closes."""
+        """Records to write; what is noted of a log is noted once they are written, and kept once its window closes."""
         missing: list[str] = []
-        for log, answer in results:
+        for log, future in results:
             if self._tap.stop.is_set():
                 raise Stopped
             if isinstance(log, WindowClosed):
@@ -233,25 +264,23 @@ class LogStream(Stream):
                 continue
             progress.at(log.share)
             try:
-                record = answer.result() if answer else self._read_entry(read, log)
+                record, records = source.answer(log, future)
             except MissingError as error:
-                if not log.listed:
-                    progress.missing += 1
-                    state.forget(log.log_id)
-                    missing.append(log.log_id)
-                    self._warn_of_missing(error, progress.missing)
-                    continue
-                # A deleted log may have nothing but its stub in the list.
-                record = self._read_entry(read, log)
-            was_waiting = log.log_id in state.waiting
-            if was_waiting and state.is_unchanged(log.log_id, record):
+                progress.missing += 1
+                state.forget(log.log_id)
+                missing.append(log.log_id)
+                self._warn_of_missing(error, progress.missing)
                 continue
-            yield record
-            progress.records += 1
-            progress.refreshed += was_waiting
-            self._records_since_state += 1
+            is_final = self.is_final(record)
+            was_waiting = log.log_id in state.waiting
+            if was_waiting and state.is_unchanged(log.log_id, records, is_final=is_final):
+                continue
+            yield from records
+            progress.records += len(records)
+            progress.refreshed += len(records) if was_waiting else 0
+            self._records_since_state += len(records)
             if log.created is not None:
-                state.emitted(log.log_id, log.created, record)
+                state.emitted(log.log_id, log.created, records, is_final=is_final)
         if missing and self._tap.settings.fail_on_missing:
             named = ", ".join(missing[:NAMED_MISSING]) + (" and more" if len(missing) > NAMED_MISSING else "")
             message = (
@@ -271,16 +300,6 @@ class LogStream(Stream):
             self._write_state_message()
             self._records_since_state = 0
             self._last_state = time.monotonic()
-
-    def _read_entry(self, read: Reader, log: Log) -> Record:
-        try:
-            record = read(log.listed or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            record = None
-        if record is None:
-            message = f"GET {self.path}: the entry of {log.log_id} can't be read; run again later, the state is true"
-            raise FatalError(message)
-        return record
 
     def _warn_of_missing(self, error: MissingError, number: int) -> None:
         if number <= NAMED_MISSING:
@@ -324,17 +343,12 @@ class LogStream(Stream):
         """No BATCH messages: a STATE could come before the file that holds its records."""
 
 
-def to_microseconds(span: timedelta) -> int:
-    """Length of a time span in microseconds."""
-    return span // timedelta(microseconds=1)
-
-
-def _read_answer(read: Reader, log_id: str, body: bytes | bytearray) -> Record:
-    record = read(body)
-    if record is None or str(record.get("id")).lower() != log_id.lower():
-        message = "the body is not the log that was asked for"
-        raise NoAnswerError(message)
-    return record
+def _is_some(charge: Any) -> bool:
+    """Whether a charge, which may be sent as text, is more than nothing."""
+    try:
+        return bool(Decimal(str(charge)))
+    except InvalidOperation:
+        return False
 
 
 def _merged(waiting: deque[tuple[int, str]], found: Found) -> Iterator[Log]:

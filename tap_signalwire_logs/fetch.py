@@ -99,6 +99,26 @@ def in_order(
         yield task, future
 
 
+def together(one: Future[Any], other: Future[Any]) -> Future[tuple[Any, Any]]:
+    """Both results, once both are there; the first's error goes before the second's."""
+    both: Future[tuple[Any, Any]] = Future()
+    left = [one, other]
+
+    def settle(_: Future[Any]) -> None:
+        left.pop()
+        if left:
+            return
+        error = one.exception() or other.exception()
+        if error:
+            both.set_exception(error)
+        else:
+            both.set_result((one.result(), other.result()))
+
+    for future in (one, other):
+        future.add_done_callback(settle)
+    return both
+
+
 def _await(future: Future[Any], stop: threading.Event) -> None:
     while not future.done():
         if stop.is_set():

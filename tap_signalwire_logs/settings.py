@@ -40,6 +40,14 @@ def _user_agent() -> str:
         return "tap-signalwire-logs/unknown"
 
 
+IDS_SETTINGS = [
+    ("message_log_ids", "messages", "message_logs"),
+    ("voice_log_ids", "calls", "voice_logs` and `voice_log_events"),
+    ("fax_log_ids", "faxes", "fax_logs"),
+    ("video_log_ids", "video sessions", "video_logs"),
+]
+"""Name of each setting of IDs, what it names, and the streams that it is for."""
+
 CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
         "space",
@@ -62,20 +70,28 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         required=True,
         secret=True,
         title="API token",
-        description="The API token, the password of Basic authentication. It needs the scope Messaging.",
+        description="The API token, the password of Basic authentication. It needs the scopes of the streams that are "
+        "selected; `message_logs` needs Messaging.",
     ),
-    th.Property(
-        "message_log_ids",
-        th.ArrayType(th.StringType),
-        title="Message log IDs",
-        description="Fetch exactly these logs; nothing is discovered, and the bookmark is neither read nor moved.",
-    ),
-    th.Property(
-        "message_log_ids_file",
-        th.StringType,
-        title="File of message log IDs",
-        description="The same, from a UTF-8 file of any length: one ID a line; blank lines and `#` comments are passed "
-        "over. With `message_log_ids`, both together are one list.",
+    *(
+        setting
+        for setting_name, logs, stream in IDS_SETTINGS
+        for setting in (
+            th.Property(
+                setting_name,
+                th.ArrayType(th.StringType),
+                title=f"IDs of {logs}",
+                description=f"Fetch exactly these {logs} (`{stream}`); nothing is discovered, and the bookmark is "
+                "neither read nor moved.",
+            ),
+            th.Property(
+                f"{setting_name}_file",
+                th.StringType,
+                title=f"File of IDs of {logs}",
+                description="The same, from a UTF-8 file of any length: one ID a line; blank lines and `#` comments "
+                f"are passed over. With `{setting_name}`, both together are one list.",
+            ),
+        )
     ),
     th.Property(
         "start_date",
@@ -168,14 +184,28 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
 
 
 @dataclass(frozen=True)
+class ConfiguredIds:
+    """IDs of a setting and of its file, in their order, the setting's first; repeated ones are not taken out."""
+
+    listed: tuple[str, ...]
+    file: Path | None
+
+    def __iter__(self) -> Iterator[str]:
+        """Every ID in lower case."""
+        yield from self.listed
+        if self.file:
+            for _, line in _id_lines(self.file):
+                yield line.lower()
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Checked settings. Instants are aware and in UTC."""
+    """Checked settings. Instants are aware and in UTC; `ids` has an entry for each setting of IDs that is there."""
 
     origin: str
     project_id: str
     api_token: str
-    message_log_ids: tuple[str, ...] | None
-    message_log_ids_file: Path | None
+    ids: Mapping[str, ConfiguredIds]
     start_date: datetime | None
     end_date: datetime | None
     record_source: str
@@ -201,8 +231,7 @@ class Settings:
             origin=check("space", _origin, required=True),
             project_id=check("project_id", _credential, required=True),
             api_token=check("api_token", _credential, required=True),
-            message_log_ids=check("message_log_ids", _ids),
-            message_log_ids_file=check("message_log_ids_file", _ids_file),
+            ids=_configured_ids(check),
             start_date=check("start_date", _instant),
             end_date=check("end_date", _instant),
             record_source=check("record_source", _one_of("get", "list"), default="get"),
@@ -221,18 +250,6 @@ class Settings:
         if check.errors:
             raise ValueError("\n".join(f"  - {error}" for error in check.errors))
         return settings
-
-    @property
-    def has_configured_ids(self) -> bool:
-        """Whether the logs to fetch are named rather than discovered."""
-        return self.message_log_ids is not None or self.message_log_ids_file is not None
-
-    def configured_ids(self) -> Iterator[str]:
-        """Every configured ID in its order, those of the setting first; repeated ones are not taken out."""
-        yield from self.message_log_ids or ()
-        if self.message_log_ids_file:
-            for _, line in _id_lines(self.message_log_ids_file):
-                yield line.lower()
 
 
 class _Checker:
@@ -253,6 +270,15 @@ class _Checker:
         except ValueError as error:
             self.errors.append(f"`{name}`: {error}")
             return default
+
+
+def _configured_ids(check: _Checker) -> dict[str, ConfiguredIds]:
+    ids = {}
+    for name, _, _ in IDS_SETTINGS:
+        listed, file = check(name, _ids), check(f"{name}_file", _ids_file)
+        if listed or file:
+            ids[name] = ConfiguredIds(listed or (), file)
+    return ids
 
 
 def _origin(value: Any) -> str:

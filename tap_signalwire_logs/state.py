@@ -20,7 +20,7 @@ import msgspec
 from tap_signalwire_logs.windows import parse_created_at, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     Record = dict[str, Any]
 
@@ -59,7 +59,7 @@ class LogState:
         now: The run's start, in microseconds since 1970, as are all instants here.
         lookback: Microseconds before the bookmark at which a run begins.
         refresh: Microseconds from its creation for which a log that is not final is fetched again.
-        is_final: Whether a record will change no more.
+        lists_again: Whether waiting logs are looked at by listing from the oldest on, for there is no get.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LogState:
         now: int,
         lookback: int,
         refresh: int,
-        is_final: Callable[[Mapping[str, Any]], bool],
+        lists_again: bool = False,
     ) -> None:
         """Read what the last run left; what can't be read is left out, at the price of fetching more."""
         self._stored = stored
@@ -78,7 +78,7 @@ class LogState:
         self._now = now
         self._lookback = lookback
         self._refresh = refresh
-        self._is_final = is_final
+        self._lists_again = lists_again
         self.bookmark = _instant(stored.get("replication_key_value"))
         self._held: int | None = None
         self.waiting: dict[str, Waiting] = {}
@@ -92,7 +92,10 @@ class LogState:
     @property
     def discover_from(self) -> int | None:
         """Where discovery begins, or None where no run closed a window yet."""
-        return None if self.bookmark is None else self.bookmark - self._lookback
+        if self.bookmark is None:
+            return None
+        oldest = [log.created for log in self.waiting.values()] if self._lists_again else []
+        return min([self.bookmark - self._lookback, *oldest])
 
     def due(self) -> list[tuple[int, str]]:
         """Waiting logs to look at in this run, by created_at and ID."""
@@ -107,11 +110,14 @@ class LogState:
         log = self.waiting.get(log_id)
         return log is not None and not log.is_due(self._now, self._refresh)
 
-    def is_unchanged(self, log_id: str, record: Record) -> bool:
-        """Whether a waiting log looks as it did when it was last emitted; the look is noted."""
+    def is_unchanged(self, log_id: str, records: list[Record], *, is_final: bool) -> bool:
+        """Whether what a waiting log has is as it was when it was last emitted; the look is noted."""
         log = self.waiting.get(log_id)
-        if log is None or log.fingerprint != fingerprint(record):
+        if log is None or log.fingerprint != fingerprint(records):
             return False
+        if is_final:
+            self._done_with(log_id, log.created)
+            return True
         if self._now - log.created >= self._refresh:
             del self.waiting[log_id]
         else:
@@ -119,17 +125,20 @@ class LogState:
             log.looked = self._now
         return True
 
-    def emitted(self, log_id: str, created: int, record: Record) -> None:
-        """Note a record that has been written."""
-        if self._is_final(record) or self._now - created >= self._refresh:
-            self.waiting.pop(log_id, None)
-            if self.bookmark is None or created >= self.bookmark - self._lookback:
-                self._recent.append((created, log_id))
+    def emitted(self, log_id: str, created: int, records: list[Record], *, is_final: bool) -> None:
+        """Note that what a log has, has been written."""
+        if is_final or self._now - created >= self._refresh:
+            self._done_with(log_id, created)
         elif log_id in self.waiting or len(self.waiting) < MOST_WAITING:
-            self.waiting[log_id] = Waiting(created, fingerprint(record))
+            self.waiting[log_id] = Waiting(created, fingerprint(records))
         elif self._held is None or created < self._held:
             # More than the state may hold: the bookmark stays here, and the next run lists again from this log on.
             self._held = created
+
+    def _done_with(self, log_id: str, created: int) -> None:
+        self.waiting.pop(log_id, None)
+        if self.bookmark is None or created >= self.bookmark - self._lookback:
+            self._recent.append((created, log_id))
 
     def forget(self, log_id: str) -> None:
         """Wait no longer for a log that the service no longer has."""
@@ -155,9 +164,9 @@ class LogState:
             self._stored["recent"] = recent
 
 
-def fingerprint(record: Record) -> str:
-    """Short digest of a record's whole content."""
-    return hashlib.blake2b(_encode(record), digest_size=8).hexdigest()
+def fingerprint(records: list[Record]) -> str:
+    """Short digest of the whole content of records."""
+    return hashlib.blake2b(_encode(records), digest_size=8).hexdigest()
 
 
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode

@@ -18,6 +18,79 @@ class MessageLogsStream(LogStream):
     name = "message_logs"
     path = "/api/messaging/logs"
     scope = "Messaging"
+    ids_setting = "message_log_ids"
     final_statuses = frozenset({"delivered", "undelivered", "failed", "received"})
-    charged_directions = ("outbound",)
+    charged_where: ClassVar = {"direction": ("outbound",)}
     schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+class VoiceLogsStream(LogStream):
+    """Calls and their legs."""
+
+    name = "voice_logs"
+    selected_by_default = False
+    path = "/api/voice/logs"
+    scope = "Voice"
+    ids_setting = "voice_log_ids"
+    final_statuses = frozenset({"busy", "failed", "no-answer", "canceled", "completed", "ended"})
+    charged_where: ClassVar = {"status": ("completed", "ended")}
+    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+class VoiceLogEventsStream(VoiceLogsStream):
+    """What happened in each call; the events have no ID, so that their place in the answer is a part of the key."""
+
+    name = "voice_log_events"
+    part = "events"
+    primary_keys = ("log_id", "position")
+    replication_key = "event_at"
+    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+class FaxLogsStream(LogStream):
+    """Faxes."""
+
+    name = "fax_logs"
+    selected_by_default = False
+    path = "/api/fax/logs"
+    scope = "Fax"
+    ids_setting = "fax_log_ids"
+    final_statuses = frozenset({"busy", "failed", "no-answer", "canceled", "completed"})
+    charged_where: ClassVar = {"status": ("completed",)}
+    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+class VideoLogsStream(LogStream):
+    """Sessions in video rooms."""
+
+    name = "video_logs"
+    selected_by_default = False
+    path = "/api/video/logs"
+    scope = "Video"
+    ids_setting = "video_log_ids"
+    final_statuses = frozenset({"completed"})
+    charged_where: ClassVar = {}
+    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+class ConferenceLogsStream(LogStream):
+    """Conferences, of which there is a list and no get."""
+
+    name = "conference_logs"
+    selected_by_default = False
+    path = "/api/logs/conferences"
+    scope = "Voice or Video"
+    ids_setting = None
+    final_statuses = frozenset({"completed"})
+    charged_where: ClassVar = {"type": ("video_",)}
+    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
+
+
+STREAMS: list[type[LogStream]] = [
+    MessageLogsStream,
+    VoiceLogsStream,
+    VoiceLogEventsStream,
+    FaxLogsStream,
+    VideoLogsStream,
+    ConferenceLogsStream,
+]

@@ -21,7 +21,7 @@ from singer_sdk.plugin_base import _ConfigInput
 
 from tap_signalwire_logs.command import Command, Writer
 from tap_signalwire_logs.settings import CONFIG_JSONSCHEMA, Settings
-from tap_signalwire_logs.streams import MessageLogsStream
+from tap_signalwire_logs.streams import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ class TapSignalWireLogs(Tap):
 
     def discover_streams(self) -> Sequence[LogStream]:
         """Every family of logs; no request is needed to know them."""
-        return [MessageLogsStream(self)]
+        return [stream(self) for stream in STREAMS]
 
     @classmethod
     def invoke(  # type: ignore[override]  # as in the SDK: each plugin has options of its own

@@ -133,6 +133,11 @@ def to_micros(instant: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
+def in_micros(span: timedelta) -> int:
+    """Microseconds of a time span."""
+    return span // timedelta(microseconds=1)
+
+
 def to_text(micros: int) -> str:
     """ISO 8601 in UTC, with no more digits than it takes."""
     return (EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")

@@ -100,7 +100,8 @@ def test_the_list_and_the_file_are_one_list(tmp_path: Path) -> None:
     file = tmp_path / "ids.txt"
     file.write_text(f"# of January\n\n  {OTHER_ID.upper()}  # the bad one\r\n{ID}\n", encoding="utf-8-sig")
     taken = settings(message_log_ids=[ID], message_log_ids_file=str(file))
-    assert list(taken.configured_ids()) == [ID, OTHER_ID, ID]
+    assert list(taken.ids["message_log_ids"]) == [ID, OTHER_ID, ID]
+    assert list(taken.ids) == ["message_log_ids"]
 
 
 @pytest.mark.parametrize(

@@ -13,25 +13,29 @@ HOUR = 60 * MINUTE
 NOW = parse_created_at("2026-01-31T08:00:00Z")
 
 
-def state_of(stored: dict[str, Any], now: int = NOW) -> LogState:
+def state_of(stored: dict[str, Any], now: int = NOW, *, lists_again: bool = False) -> LogState:
     return LogState(
         stored,
         replication_key="created_at",
         now=now,
         lookback=10 * MINUTE,
         refresh=72 * HOUR,
-        is_final=lambda record: record["status"] == "delivered",
+        lists_again=lists_again,
     )
 
 
-def sent(status: str = "sent") -> dict[str, Any]:
-    return {"status": status}
+def sent(status: str = "sent") -> list[dict[str, Any]]:
+    return [{"status": status}]
+
+
+def emit(state: LogState, log_id: str, created: int, records: list[dict[str, Any]]) -> None:
+    state.emitted(log_id, created, records, is_final=records == sent("delivered"))
 
 
 def test_the_bookmark_moves_when_a_window_closes_and_not_before() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
-    state.emitted("a", NOW - HOUR, sent("delivered"))
+    emit(state, "a", NOW - HOUR, sent("delivered"))
     assert stored == {}
     state.commit(NOW - HOUR)
     assert stored["replication_key_value"] == "2026-01-31T07:00:00Z"
@@ -54,13 +58,13 @@ def test_a_run_begins_a_lookback_before_the_bookmark() -> None:
 def test_a_log_that_is_not_final_waits_until_it_is() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
-    state.emitted("a", NOW - HOUR, sent())
+    emit(state, "a", NOW - HOUR, sent())
     state.commit(NOW - HOUR)
     assert stored["waiting"] == {"a": ["2026-01-31T07:00:00Z", fingerprint(sent()), 0]}
 
     later = state_of(stored, NOW + MINUTE)
     assert later.due() == [(NOW - HOUR, "a")]
-    later.emitted("a", NOW - HOUR, sent("delivered"))
+    emit(later, "a", NOW - HOUR, sent("delivered"))
     later.commit(None)
     assert "waiting" not in stored
 
@@ -68,18 +72,35 @@ def test_a_log_that_is_not_final_waits_until_it_is() -> None:
 def test_a_waiting_log_that_looks_the_same_is_known_as_unchanged() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
-    state.emitted("a", NOW - HOUR, sent())
+    emit(state, "a", NOW - HOUR, sent())
     state.commit(NOW - HOUR)
     later = state_of(stored, NOW + MINUTE)
-    assert later.is_unchanged("a", sent())
-    assert not later.is_unchanged("a", sent("undelivered"))
-    assert not later.is_unchanged("b", sent())
+    assert later.is_unchanged("a", sent(), is_final=False)
+    assert not later.is_unchanged("a", sent("undelivered"), is_final=False)
+    assert not later.is_unchanged("b", sent(), is_final=False)
+
+
+def test_a_log_that_got_final_without_a_change_to_its_records_waits_no_more() -> None:
+    state = state_of({})
+    emit(state, "a", NOW - HOUR, sent())
+    assert state.is_unchanged("a", sent(), is_final=True)
+    assert state.waiting == {}
+
+
+def test_where_there_is_no_get_a_run_begins_at_the_oldest_waiting_log() -> None:
+    stored: dict[str, Any] = {}
+    state = state_of(stored)
+    emit(state, "old", NOW - 9 * HOUR, sent())
+    emit(state, "new", NOW - HOUR, sent("delivered"))
+    state.commit(NOW - HOUR)
+    assert state_of(stored, lists_again=True).discover_from == NOW - 9 * HOUR
+    assert state_of(stored).discover_from == NOW - HOUR - 10 * MINUTE
 
 
 def test_a_log_older_than_the_refresh_time_does_not_wait() -> None:
     state = state_of({})
-    state.emitted("old", NOW - 72 * HOUR, sent())
-    state.emitted("young", NOW - 72 * HOUR + SECOND, sent())
+    emit(state, "old", NOW - 72 * HOUR, sent())
+    emit(state, "young", NOW - 72 * HOUR + SECOND, sent())
     assert list(state.waiting) == ["young"]
 
 
@@ -87,7 +108,7 @@ def test_a_waiting_log_is_looked_at_once_more_after_the_refresh_time_and_then_dr
     stored: dict[str, Any] = {"waiting": {"a": [to_text(NOW - 100 * HOUR), fingerprint(sent()), 0]}}
     state = state_of(stored)
     assert state.due() == [(NOW - 100 * HOUR, "a")]
-    assert state.is_unchanged("a", sent())
+    assert state.is_unchanged("a", sent(), is_final=False)
     state.commit(None)
     assert "waiting" not in stored
 
@@ -96,14 +117,14 @@ def test_looks_at_a_log_that_never_changes_are_spaced_out_as_it_ages() -> None:
     stored: dict[str, Any] = {}
     created = NOW
     state = state_of(stored, created)
-    state.emitted("a", created, sent())
+    emit(state, "a", created, sent())
     state.commit(created)
     looks = 0
     for minutes in range(5, 73 * 60, 5):
         state = state_of(json.loads(json.dumps(stored)), created + minutes * MINUTE)
         for _, log_id in state.due():
             looks += 1
-            assert state.is_unchanged(log_id, sent())
+            assert state.is_unchanged(log_id, sent(), is_final=False)
         stored = {}
         state._stored = stored
         state.commit(None)
@@ -114,8 +135,8 @@ def test_looks_at_a_log_that_never_changes_are_spaced_out_as_it_ages() -> None:
 def test_final_logs_within_the_lookback_are_not_fetched_again() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
-    state.emitted("before", NOW - HOUR, sent("delivered"))
-    state.emitted("within", NOW - 5 * MINUTE, sent("delivered"))
+    emit(state, "before", NOW - HOUR, sent("delivered"))
+    emit(state, "within", NOW - 5 * MINUTE, sent("delivered"))
     state.commit(NOW - 5 * MINUTE)
     later = state_of(stored)
     assert later.needs_no_fetch("within")
@@ -127,7 +148,7 @@ def test_past_the_bound_the_bookmark_stays_at_the_oldest_log_that_is_not_remembe
     state = state_of(stored)
     first = NOW - HOUR
     for number in range(MOST_WAITING + 50):
-        state.emitted(f"{number:036d}", first + number, sent())
+        emit(state, f"{number:036d}", first + number, sent())
     state.commit(NOW)
     assert len(stored["waiting"]) == MOST_WAITING
     assert parse_created_at(stored["replication_key_value"]) == first + MOST_WAITING
@@ -137,11 +158,11 @@ def test_a_state_message_at_its_fullest_stays_under_a_megabyte() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
     for number in range(MOST_WAITING + 50):
-        state.emitted(f"{number:036d}", NOW - 123_456 + number, sent())
+        emit(state, f"{number:036d}", NOW - 123_456 + number, sent())
     for log in state.waiting.values():
         log.looks, log.looked = 9_999, NOW - 1
     for number in range(MOST_RECENT + 50):
-        state.emitted(f"r{number:035d}", NOW - 123_456 + number, sent("delivered"))
+        emit(state, f"r{number:035d}", NOW - 123_456 + number, sent("delivered"))
     state.commit(NOW)
     assert len(stored["waiting"]) == MOST_WAITING
     assert len(stored["recent"]) == MOST_RECENT

@@ -12,16 +12,18 @@ import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_signalwire_logs.tap import TapSignalWireLogs
-from tests.run import COMMAND, config_for, environment, run_tap
+from tests.run import COMMAND, STREAMS, catalog_with, config_for, environment, run_tap
 from tests.space import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # The SDK's factory wants settings while tests are collected; the Space is the process's, and ends with it.
-SPACE = Simulator(messages=50, seed=3, days=5).__enter__()
+FAMILIES = ["voice_logs", "fax_logs", "video_logs", "conference_logs"]
+SPACE = Simulator(messages=50, seed=3, days=5, families=dict.fromkeys(FAMILIES, 50)).__enter__()
 # With a deleted log every field of the schema comes: the suite warns of those that don't.
-SPACE.delete(next(iter(SPACE.truth())))
+for family in ("message_logs", *FAMILIES):
+    SPACE.delete(next(iter(SPACE.truth(family=family))))
 
 TestStandardSuite = get_tap_test_class(
     TapSignalWireLogs, config=config_for(SPACE, include_deleted=True), suite_config=SuiteConfig(max_records_limit=100)
@@ -31,21 +33,33 @@ TestStandardSuite = get_tap_test_class(
 def test_discovery_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     run = run_tap(tmp_path, {}, "--discover")
     assert run.code == 0
-    (stream,) = json.loads(run.stdout)["streams"]
-    assert stream["tap_stream_id"] == "message_logs"
-    assert stream["key_properties"] == ["id"]
-    assert stream["replication_key"] == "created_at"
-    assert stream["schema"]["properties"]["id"]["format"] == "uuid"
+    streams = {stream["tap_stream_id"]: stream for stream in json.loads(run.stdout)["streams"]}
+    assert sorted(streams) == STREAMS
+    events = streams.pop("voice_log_events")
+    assert (events["key_properties"], events["replication_key"]) == (["log_id", "position"], "event_at")
+    for stream in streams.values():
+        assert (stream["key_properties"], stream["replication_key"]) == (["id"], "created_at")
+        assert stream["schema"]["properties"]["id"]["format"] == "uuid"
 
 
-def test_every_property_of_the_schema_is_described_and_open_to_new_values(tmp_path: Path) -> None:
-    (stream,) = json.loads(run_tap(tmp_path, {}, "--discover").stdout)["streams"]
-    properties: dict[str, Any] = stream["schema"]["properties"]
-    assert len(properties) == 16
+def test_messages_alone_are_selected_by_default(sim: Simulator, tmp_path: Path) -> None:
+    run = run_tap(tmp_path, config_for(sim))
+    assert {message["stream"] for message in run.messages if message["type"] != "STATE"} == {"message_logs"}
+    assert all("/messaging/" in request.path for request in sim.requests)
+
+
+@pytest.mark.parametrize(("stream", "number"), [*zip(STREAMS, [22, 17, 16, 13, 7, 16], strict=True)])
+def test_every_property_of_a_schema_is_described_and_open_to_new_values(
+    stream: str, number: int, tmp_path: Path
+) -> None:
+    streams = json.loads(run_tap(tmp_path, {}, "--discover").stdout)["streams"]
+    (found,) = (one for one in streams if one["tap_stream_id"] == stream)
+    properties: dict[str, Any] = found["schema"]["properties"]
+    assert len(properties) == number
     for name, schema in properties.items():
         assert schema["description"].endswith("."), name
         assert "enum" not in schema, name
-        assert name == "id" or "null" in schema["type"], name
+        assert name in found["key_properties"] or "null" in schema["type"], name
 
 
 def test_the_connection_test_takes_one_record_and_ends(sim: Simulator, tmp_path: Path) -> None:
@@ -98,19 +112,15 @@ def test_the_installed_command_and_the_module_are_the_same() -> None:
 
 
 def test_a_stream_that_is_not_selected_costs_no_request(sim: Simulator, tmp_path: Path) -> None:
-    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
-    for metadata in catalog["streams"][0]["metadata"]:
-        if metadata["breadcrumb"] == []:
-            metadata["metadata"]["selected"] = False
-    run = run_tap(tmp_path, config_for(sim), catalog=catalog)
+    run = run_tap(tmp_path, config_for(sim), catalog=catalog_with(tmp_path))
     assert run.code == 0
     assert run.records == []
     assert sim.requests == []
 
 
 def test_a_property_that_is_not_selected_does_not_come(sim: Simulator, tmp_path: Path) -> None:
-    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
-    for metadata in catalog["streams"][0]["metadata"]:
+    catalog = catalog_with(tmp_path, "message_logs")
+    for metadata in _metadata_of_messages(catalog):
         metadata["metadata"]["selected"] = metadata["breadcrumb"] != ["properties", "to"]
     run = run_tap(tmp_path, config_for(sim), catalog=catalog)
     assert len(run.records) == len(sim.truth())
@@ -118,16 +128,22 @@ def test_a_property_that_is_not_selected_does_not_come(sim: Simulator, tmp_path:
 
 
 def test_full_table_replication_lists_everything_again_and_keeps_no_bookmark(sim: Simulator, tmp_path: Path) -> None:
-    catalog = json.loads(run_tap(tmp_path, {}, "--discover").stdout)
-    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
-    for metadata in catalog["streams"][0]["metadata"]:
+    catalog = catalog_with(tmp_path, "message_logs")
+    for metadata in _metadata_of_messages(catalog):
         if metadata["breadcrumb"] == []:
-            metadata["metadata"].update({"forced-replication-method": "FULL_TABLE", "selected": True})
+            metadata["metadata"]["forced-replication-method"] = "FULL_TABLE"
     bookmark = {"replication_key_value": (sim.clock - timedelta(days=1)).isoformat()}
     run = run_tap(tmp_path, config_for(sim), catalog=catalog, state={"bookmarks": {"message_logs": bookmark}})
     assert run.code == 0
     assert len(run.records) == len(sim.truth())
     assert run.bookmark == bookmark
+
+
+def _metadata_of_messages(catalog: dict[str, Any]) -> list[dict[str, Any]]:
+    (stream,) = (stream for stream in catalog["streams"] if stream["tap_stream_id"] == "message_logs")
+    stream.pop("replication_method", None)
+    metadata: list[dict[str, Any]] = stream["metadata"]
+    return metadata
 
 
 @pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
