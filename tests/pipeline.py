@@ -32,6 +32,7 @@ class Pipeline:
         self.folder.mkdir(parents=True, exist_ok=True)
         project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
         (self.folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
+        shutil.copytree(ROOT / "orchestrate", self.folder / "orchestrate", dirs_exist_ok=True)
         self.meltano("install")
 
     def forget(self) -> None:

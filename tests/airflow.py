@@ -1,0 +1,158 @@
+"""Airflow in an environment of its own, on the DAGs of this checkout and a Meltano project of the caller's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.pipeline import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ENVIRONMENTS = ROOT / ".envs"
+TIMEOUT_SECONDS = 600
+STOP_SECONDS = 30
+
+
+def environment_of(name: str, *requirements: str) -> Path:
+    """A virtual environment below `.envs/` with these packages, made once and kept; gives its folder of commands."""
+    folder = ENVIRONMENTS / name
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    uv = shutil.which("uv")
+    assert uv, "uv is what the tests are run with"
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *requirements], check=True, cwd=ROOT
+        )
+    return folder / "bin"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@dataclass
+class Airflow:
+    """Airflow with its database and logs in `home`; its tasks run Meltano in `project` with `variables`."""
+
+    commands: Path
+    home: Path
+    project: Path
+    variables: Mapping[str, str]
+    _port: int = field(default_factory=free_port)
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every Airflow process."""
+        scripts = Path(sys.executable).parent
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_"))
+        }
+        kept.pop("VIRTUAL_ENV", None)
+        return {
+            **kept,
+            "PATH": f"{scripts}{os.pathsep}{kept['PATH']}",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "orchestrate" / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "3",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self._port}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API__PORT": str(self._port),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            "MELTANO_PROJECT_ROOT": str(self.project),
+            "MELTANO_EXECUTABLE": str(scripts / "meltano"),
+            "SIGNALWIRE_RETRY_SECONDS": "1",
+            "SIGNALWIRE_WINDOWS_AT_ONCE": "2",
+            **self.variables,
+        }
+
+    def run(self, *arguments: str) -> str:
+        """Run an Airflow command; gives its output, or raises it."""
+        done = subprocess.run(
+            [self.commands / "airflow", *arguments],
+            env=self.environment(),
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            message = f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
+            raise RuntimeError(message)
+        return done.stdout
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """A scheduler, a DAG processor and an API server, until the context closes."""
+        processes = [self._start("api-server"), self._start("dag-processor"), self._start("scheduler")]
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.killpg(process.pid, signal.SIGTERM)
+            for process in processes:
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+
+    def state_of(self, dag: str, run: str) -> str:
+        """State of a run of a DAG: queued, running, success or failed."""
+        from json import loads  # noqa: PLC0415
+
+        runs = loads(self.run("dags", "list-runs", dag, "--output", "json").strip().splitlines()[-1])
+        return next(str(one["state"]) for one in runs if one["run_id"] == run)
+
+    def wait_for(self, dag: str, run: str) -> str:
+        """Wait for the end of a run; gives its state."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while (state := self.state_of(dag, run)) in {"queued", "running"}:
+            assert time.monotonic() < deadline, f"{dag} {run} is still {state}:\n{self.logs()}"
+            time.sleep(2)
+        return state
+
+    def logs(self) -> str:
+        """Ends of the logs of the three processes."""
+        return "\n".join(
+            f"== {path.name}\n{path.read_text(encoding='utf-8', errors='replace')[-3_000:]}"
+            for path in sorted(self.home.glob("*.out"))
+        )
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        with (self.home / f"{command}.out").open("wb") as log:
+            return subprocess.Popen(
+                [self.commands / "airflow", command],
+                env=self.environment(),
+                cwd=self.home,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )

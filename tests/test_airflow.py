@@ -1,0 +1,150 @@
+"""The DAGs on a real Airflow, into a real PostgreSQL, against the Space's truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from tests.airflow import Airflow, environment_of
+from tests.pipeline import Pipeline
+from tests.postgres import records_of, rows_of
+from tests.space import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+DAYS = 4
+RANGE = {"start": "2026-02-25T12:00:00Z", "end": "2026-03-01T12:00:01Z"}
+CONCURRENCY = 4
+RUN = "the-run"
+
+
+@pytest.fixture(scope="module")
+def commands() -> Path:
+    return environment_of("airflow", "apache-airflow~=3.3")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    pipeline = Pipeline(tmp_path_factory.mktemp("project"))
+    pipeline.prepare()
+    return pipeline
+
+
+@pytest.fixture
+def space() -> Iterator[Simulator]:
+    with Simulator(messages=1_000, seed=3, days=DAYS, clock=NOW) as sim:
+        yield sim
+
+
+@pytest.fixture
+def airflow(commands: Path, pipeline: Pipeline, postgres: str, space: Simulator, tmp_path: Path) -> Airflow:
+    pipeline.forget()
+    with psycopg.connect(postgres) as connection:
+        connection.execute("drop schema if exists signalwire cascade")
+    variables = {
+        "SIGNALWIRE_SPACE": space.space,
+        "SIGNALWIRE_PROJECT_ID": space.project_id,
+        "SIGNALWIRE_API_TOKEN": space.api_token,
+        "TAP_SIGNALWIRE_LOGS_CONCURRENCY": str(CONCURRENCY),
+        "TARGET_POSTGRES_SQLALCHEMY_URL": postgres,
+    }
+    airflow = Airflow(commands, tmp_path, pipeline.folder, variables)
+    airflow.run("db", "migrate")
+    return airflow
+
+
+def test_every_schedule_of_meltano_is_a_dag(airflow: Airflow, pipeline: Pipeline) -> None:
+    log = pipeline.meltano("schedule", "list", "--format=json")
+    listed = json.loads(log[log.index("{\n") :])
+    expected = {f"meltano_{one['name'].replace('-', '_')}" for one in listed["schedules"]["job"]}
+    airflow.run("dags", "reserialize")
+    shown = {dag["dag_id"] for dag in json.loads(airflow.run("dags", "list", "-o", "json").splitlines()[-1])}
+    assert shown == expected | {"signalwire_backfill"}
+    assert "No data found" in airflow.run("dags", "list-import-errors")
+
+
+def test_a_schedule_s_dag_brings_what_is_new_each_time(airflow: Airflow, postgres: str, space: Simulator) -> None:
+    airflow.run("dags", "test", "meltano_messages_to_postgres")
+    assert records_of(postgres) == space.truth()
+    before = space.truth(include_deleted=True)
+    space.advance(hours=6)
+    space.clear_requests()
+    airflow.run("dags", "test", "meltano_messages_to_postgres")
+    records, truth = records_of(postgres), space.truth()
+    assert {log_id: records[log_id] for log_id in truth} == truth
+    assert set(truth) - set(before)
+    assert len(space.gets()) < len(before) / 2
+
+
+def test_a_backfill_lands_whole_and_says_so_only_then(airflow: Airflow, postgres: str, space: Simulator) -> None:
+    conf = json.dumps({**RANGE, "window_hours": 48})
+    log = airflow.run("dags", "test", "signalwire_backfill", "--conf", conf)
+    truth = space.truth()
+    assert records_of(postgres) == truth
+    assert f"{len(truth)} logs are listed" in log
+    lost = sorted(truth)[0]
+    with psycopg.connect(postgres) as connection:
+        connection.execute("delete from signalwire.message_logs where id = %s", [lost])
+    with pytest.raises(RuntimeError, match=f"1 of {len(truth)} logs are missing from .* {lost}"):
+        airflow.run("dags", "test", "signalwire_backfill", "--conf", conf)
+    airflow.run("dags", "test", "signalwire_backfill", "--conf", json.dumps({**RANGE, "window_hours": 48, "name": "b"}))
+    assert records_of(postgres) == truth
+
+
+def test_a_killed_window_runs_again_and_the_table_equals_a_single_run_s(
+    airflow: Airflow, pipeline: Pipeline, postgres: str, space: Simulator
+) -> None:
+    single = {"TARGET_POSTGRES_SQLALCHEMY_URL": postgres, "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "single"}
+    pipeline.run(space, "target-postgres", **single)
+    space.latency = 0.1
+    airflow.run("dags", "reserialize")
+    airflow.run("dags", "unpause", "signalwire_backfill")
+    with airflow.running():
+        airflow.run(
+            "dags", "trigger", "signalwire_backfill", "--run-id", RUN, "--conf", json.dumps({**RANGE, "window_hours": 24})
+        )
+        _kill_a_window(airflow, space)
+        state = airflow.wait_for("signalwire_backfill", RUN)
+        assert state == "success", airflow.logs()
+    tries = sorted(path.name for path in airflow.home.glob(f"logs/dag_id=*/run_id={RUN}/task_id=window/*/attempt=*.log"))
+    windows = DAYS + 1
+    assert tries == ["attempt=1.log"] * windows + ["attempt=2.log"]
+    assert space.max_in_flight > CONCURRENCY, "two windows were read at once"
+    assert records_of(postgres) == space.truth()
+    assert rows_of(postgres) == rows_of(postgres, "single")
+
+
+def _kill_a_window(airflow: Airflow, space: Simulator) -> None:
+    """End the tap, the loader, Meltano and their shell of a window with SIGKILL while the tap fetches."""
+    space.clear_requests()
+    deadline = time.monotonic() + timedelta(minutes=4).total_seconds()
+    while len(space.gets()) < 40 or not (taps := _taps(airflow.project)):
+        assert time.monotonic() < deadline, airflow.logs()
+        time.sleep(0.05)
+    os.killpg(os.getpgid(taps[0]), signal.SIGKILL)
+
+
+def _taps(project: Path) -> list[int]:
+    """Processes of the tap that read a window for this project."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, variables = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:
+            continue
+        is_tap = b"/bin/tap-signalwire-logs\0" in command and b"--discover" not in command
+        if is_tap and f"MELTANO_PROJECT_ROOT={project}\0".encode() in variables and b"STATE_SUFFIX=backfill" in variables:
+            found.append(int(process.name))
+    return sorted(found)
