@@ -6,6 +6,7 @@ appended to, so there a log counts once; elsewhere a log that is there twice is 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from datetime import datetime, timezone
@@ -60,12 +61,20 @@ def bigquery(start: datetime, end: datetime) -> Iterable[Any]:
 
     project, dataset = os.environ["TARGET_BIGQUERY_PROJECT"], os.environ["TARGET_BIGQUERY_DATASET"]
     utc = [service.ScalarQueryParameter(None, "TIMESTAMP", instant.replace(tzinfo=timezone.utc)) for instant in (start, end)]
-    client = service.Client(project=project)
+    client = _client(service.Client, project)
     yield from client.query_and_wait(
         f"select distinct created_at, id from `{project}.{dataset}.{TABLE}` "
         "where created_at >= ? and created_at < ? order by created_at, id",
         job_config=service.QueryJobConfig(query_parameters=utc),
     )
+
+
+def _client(made: Any, project: str) -> Any:
+    if text := os.environ.get("TARGET_BIGQUERY_CREDENTIALS_JSON"):
+        return made.from_service_account_info(json.loads(text), project=project)
+    if path := os.environ.get("TARGET_BIGQUERY_CREDENTIALS_PATH"):
+        return made.from_service_account_json(path, project=project)
+    return made(project=project)
 
 
 READERS = {"postgres": postgres, "bigquery": bigquery}

@@ -37,7 +37,8 @@ class Pipeline:
 
     def forget(self) -> None:
         """Drop the state and what landed, and keep the installed plugins."""
-        (self.folder / ".meltano" / "meltano.db").unlink(missing_ok=True)
+        for file in (self.folder / ".meltano").glob("meltano.db*"):
+            file.unlink()
         shutil.rmtree(self.folder / "output", ignore_errors=True)
         (self.folder / "output").mkdir(parents=True)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from meltano_project import (
     ENVIRONMENT,
-    PREAMBLE,
+    MELTANO_COMMAND,
     RETRIES,
     RETRY_DELAY,
     TAP,
@@ -33,7 +33,7 @@ except ImportError:  # Airflow 2.10
 logger = logging.getLogger(__name__)
 
 # `--force`: as with the schedules, a killed try must not bar the next.
-COMMAND = f'{PREAMBLE}"$MELTANO_EXECUTABLE" run --force --state-id-suffix="$STATE_SUFFIX" {TAP} "$LOADER"'
+COMMAND = f'{MELTANO_COMMAND} run --force --state-id-suffix="$STATE_SUFFIX" {TAP} "$LOADER"'
 
 with DAG(
     dag_id="signalwire_backfill",

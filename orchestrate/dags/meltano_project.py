@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ YOUNG = timedelta(hours=72)
 
 NAMED = 10
 
-PREAMBLE = 'set -euo pipefail\ncd "$MELTANO_PROJECT_ROOT"\n'
+MELTANO_SCRIPT = PROJECT / "orchestrate" / "meltano.sh"
+MELTANO_COMMAND = f"set -euo pipefail\nbash {shlex.quote(str(MELTANO_SCRIPT))}"
 ENVIRONMENT = {"MELTANO_PROJECT_ROOT": str(PROJECT), "MELTANO_EXECUTABLE": MELTANO, "NO_COLOR": "1"}
 
 
@@ -174,8 +176,7 @@ def _window(start: datetime, end: datetime, name: str) -> dict[str, str]:
 def _lines(arguments: list[str], variables: dict[str, str]) -> Iterator[Iterator[str]]:
     """Output of a Meltano command, line by line; an error where the command fails."""
     process = subprocess.Popen(  # noqa: S603 - the arguments are the project's own names and checked dates
-        [MELTANO, *arguments],
-        cwd=PROJECT,
+        ["bash", str(MELTANO_SCRIPT), *arguments],  # noqa: S607 - as Airflow's own operator calls it
         env={**os.environ, **ENVIRONMENT, **variables},
         stdout=subprocess.PIPE,
         text=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from meltano_project import ENVIRONMENT, PREAMBLE, RETRIES, RETRY_DELAY, schedules
+from meltano_project import ENVIRONMENT, MELTANO_COMMAND, RETRIES, RETRY_DELAY, schedules
 
 try:
     from airflow.providers.standard.operators.bash import BashOperator
@@ -17,7 +17,7 @@ NOT_SCHEDULED = {None, "@manual", "@once"}
 
 # A try that was killed leaves its mark in Meltano's database, where it would bar the next for five minutes; that no
 # two run at once is Airflow's to see to, so `--force`.
-COMMAND = f'{PREAMBLE}"$MELTANO_EXECUTABLE" run --force "$JOB"'
+COMMAND = f'{MELTANO_COMMAND} run --force "$JOB"'
 
 for schedule in schedules():
     interval = schedule.get("interval")
