@@ -32,18 +32,20 @@ def postgres(start: datetime, end: datetime) -> Iterable[Any]:
     import sqlalchemy  # noqa: PLC0415 - the loader brings it
 
     url = os.environ.get("TARGET_POSTGRES_SQLALCHEMY_URL")
-    made = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg") if url else sqlalchemy.URL.create(
-        "postgresql+psycopg",
-        os.environ["TARGET_POSTGRES_USER"],
-        os.environ["TARGET_POSTGRES_PASSWORD"],
-        os.environ["TARGET_POSTGRES_HOST"],
-        int(os.environ["TARGET_POSTGRES_PORT"]),
-        os.environ["TARGET_POSTGRES_DATABASE"],
+    made = (
+        sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+        if url
+        else sqlalchemy.URL.create(
+            "postgresql+psycopg",
+            os.environ["TARGET_POSTGRES_USER"],
+            os.environ["TARGET_POSTGRES_PASSWORD"],
+            os.environ["TARGET_POSTGRES_HOST"],
+            int(os.environ["TARGET_POSTGRES_PORT"]),
+            os.environ["TARGET_POSTGRES_DATABASE"],
+        )
     )
     schema = os.environ["TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"]
-    table = sqlalchemy.table(
-        TABLE, sqlalchemy.column("created_at"), sqlalchemy.column("id"), schema=schema
-    )
+    table = sqlalchemy.table(TABLE, sqlalchemy.column("created_at"), sqlalchemy.column("id"), schema=schema)
     query = (
         sqlalchemy.select(table.c.created_at, table.c.id)
         .where(table.c.created_at >= start, table.c.created_at < end)
@@ -60,10 +62,13 @@ def bigquery(start: datetime, end: datetime) -> Iterable[Any]:
     from google.cloud import bigquery as service  # noqa: PLC0415 - the loader brings it
 
     project, dataset = os.environ["TARGET_BIGQUERY_PROJECT"], os.environ["TARGET_BIGQUERY_DATASET"]
-    utc = [service.ScalarQueryParameter(None, "TIMESTAMP", instant.replace(tzinfo=timezone.utc)) for instant in (start, end)]
+    utc = [
+        service.ScalarQueryParameter(None, "TIMESTAMP", instant.replace(tzinfo=timezone.utc))
+        for instant in (start, end)
+    ]
     client = _client(service.Client, project)
     yield from client.query_and_wait(
-        f"select distinct created_at, id from `{project}.{dataset}.{TABLE}` "
+        f"select distinct created_at, id from `{project}.{dataset}.{TABLE}` "  # noqa: S608 - the operator's own names
         "where created_at >= ? and created_at < ? order by created_at, id",
         job_config=service.QueryJobConfig(query_parameters=utc),
     )

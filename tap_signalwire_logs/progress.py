@@ -1,11 +1,21 @@
-"""What a person sees on stderr: a moving line on a terminal, plain log lines elsewhere, a closing line in both."""
+"""What a person sees on stderr: a moving line on a terminal, plain log lines elsewhere, a closing line in both.
+
+For machines the same is told as metrics, in the SDK's form: requests, retries, logs waiting, and the lag.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, cast
+
+from singer_sdk import metrics
+
+from tap_signalwire_logs.windows import SECOND, to_micros
 
 if TYPE_CHECKING:
     from tap_signalwire_logs.client import Counts
@@ -13,6 +23,18 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 10.0
 DRAW_EVERY_SECONDS = 0.2
 SETTLE_SECONDS = 2.0
+
+
+class Metric(str, Enum):
+    """Metrics beside the SDK's own; each is told once, at the end of a stream."""
+
+    REQUESTS = "http_request_count"
+    """Requests that went out, retries included."""
+    RETRIES = "http_retry_count"
+    WAITING = "waiting_logs"
+    """Logs that are not final, which later runs fetch again."""
+    LAG = "lag_seconds"
+    """Age of the oldest waiting log, 0 where none waits."""
 
 
 class Progress:
@@ -30,6 +52,8 @@ class Progress:
         self.refreshed = 0
         self.missing = 0
         self.waiting = 0
+        self.oldest_waiting: int | None = None
+        """created_at of the oldest waiting log, in microseconds since 1970; None where it is not known."""
         self._stream = stream
         self._wire = wire
         self._logger = logger
@@ -58,7 +82,7 @@ class Progress:
             self._logger.info("%s", self._line())
 
     def finish(self, outcome: str) -> None:
-        """Say how the run ended, in one line."""
+        """Say how the run ended, in one line, and in metrics."""
         self._logger.info(
             "%s: %s: %d records, of them %d refreshed; %d logs waiting, %d missing; %d requests, %d retries; %.1f s",
             self._stream,
@@ -73,6 +97,30 @@ class Progress:
         )
         for handler in self._handlers:
             handler.removeFilter(self._make_way)
+        self._tell_metrics()
+
+    def _tell_metrics(self) -> None:
+        told = [
+            ("counter", Metric.REQUESTS, self._wire.requests),
+            ("counter", Metric.RETRIES, self._wire.retries),
+            ("gauge", Metric.WAITING, self.waiting),
+        ]
+        lag = self._lag_seconds()
+        if lag is not None:
+            told.append(("gauge", Metric.LAG, lag))
+        for kind, metric, value in told:
+            tags = {metrics.Tag.STREAM.value: self._stream, metrics.Tag.PID.value: os.getpid()}
+            # The SDK reads nothing of a metric but its value, and its own enumeration can't be added to.
+            point = metrics.Point(kind, cast("metrics.Metric", metric), value, tags)
+            metrics.log(metrics.get_metrics_logger(), point)
+
+    def _lag_seconds(self) -> int | None:
+        """Age of the oldest waiting log: 0 where none waits, None where its creation is not known."""
+        if not self.waiting:
+            return 0
+        if self.oldest_waiting is None:
+            return None
+        return max((to_micros(datetime.now(timezone.utc)) - self.oldest_waiting) // SECOND, 0)
 
     def _make_way(self, _: logging.LogRecord) -> bool:
         """Wipe the moving line, so that a log line stands alone."""

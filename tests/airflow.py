@@ -36,7 +36,9 @@ def environment_of(name: str, *requirements: str) -> Path:
         if not folder.exists():
             subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
         subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *requirements], check=True, cwd=ROOT
+            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *requirements],
+            check=True,
+            cwd=ROOT,
         )
     return folder / "bin"
 

@@ -1,4 +1,4 @@
-"""An emulated BigQuery in an environment of its own, reached with a service account's key whose tokens a server here gives."""
+"""An emulated BigQuery in an environment of its own, reached with a service account's key; a server here gives tokens."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def emulated(folder: Path) -> Iterator[BigQuery]:
 class _Tokens(BaseHTTPRequestHandler):
     """Gives a token to whoever asks."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         body = json.dumps({"access_token": "emulated", "expires_in": 3_600, "token_type": "Bearer"}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -122,14 +122,15 @@ class _Tokens(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]  # it has nothing to say
+    def log_message(self, *_: object) -> None:
         pass
 
 
 def _service_account(folder: Path, port: int) -> dict[str, str]:
     file = folder / "key.pem"
     subprocess.run(
-        ["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", file], check=True
+        ["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", file],
+        check=True,
     )
     return {
         "type": "service_account",

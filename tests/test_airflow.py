@@ -95,7 +95,7 @@ def test_a_backfill_lands_whole_and_says_so_only_then(airflow: Airflow, postgres
     truth = space.truth()
     assert records_of(postgres) == truth
     assert f"{len(truth)} logs are listed" in log
-    lost = sorted(truth)[0]
+    lost = min(truth)
     with psycopg.connect(postgres) as connection:
         connection.execute("delete from signalwire.message_logs where id = %s", [lost])
     with pytest.raises(RuntimeError, match=f"1 of {len(truth)} logs are missing from .* {lost}"):
@@ -114,12 +114,20 @@ def test_a_killed_window_runs_again_and_the_table_equals_a_single_run_s(
     airflow.run("dags", "unpause", "signalwire_backfill")
     with airflow.running():
         airflow.run(
-            "dags", "trigger", "signalwire_backfill", "--run-id", RUN, "--conf", json.dumps({**RANGE, "window_hours": 24})
+            "dags",
+            "trigger",
+            "signalwire_backfill",
+            "--run-id",
+            RUN,
+            "--conf",
+            json.dumps({**RANGE, "window_hours": 24}),
         )
         _kill_a_window(airflow, space)
         state = airflow.wait_for("signalwire_backfill", RUN)
         assert state == "success", airflow.logs()
-    tries = sorted(path.name for path in airflow.home.glob(f"logs/dag_id=*/run_id={RUN}/task_id=window/*/attempt=*.log"))
+    tries = sorted(
+        path.name for path in airflow.home.glob(f"logs/dag_id=*/run_id={RUN}/task_id=window/*/attempt=*.log")
+    )
     windows = DAYS + 1
     assert tries == ["attempt=1.log"] * windows + ["attempt=2.log"]
     assert space.max_in_flight > CONCURRENCY, "two windows were read at once"
@@ -146,6 +154,10 @@ def _taps(project: Path) -> list[int]:
         except OSError:
             continue
         is_tap = b"/bin/tap-signalwire-logs\0" in command and b"--discover" not in command
-        if is_tap and f"MELTANO_PROJECT_ROOT={project}\0".encode() in variables and b"STATE_SUFFIX=backfill" in variables:
+        if (
+            is_tap
+            and f"MELTANO_PROJECT_ROOT={project}\0".encode() in variables
+            and b"STATE_SUFFIX=backfill" in variables
+        ):
             found.append(int(process.name))
     return sorted(found)

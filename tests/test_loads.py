@@ -90,7 +90,9 @@ def test_bigquery_s_view_equals_the_space_after_each_run(pipeline: Pipeline, big
     _first_second_and_again(pipeline, "target-bigquery", bigquery.variables, records)
     schema = bigquery.schema("signalwire", "message_logs")
     assert {name: (schema[name][0].lower(), schema[name][1]) for name in BIGQUERY} == BIGQUERY
-    (rows,), (logs,) = (bigquery.query(f"select count({what}) from signalwire.message_logs") for what in ("*", "distinct id"))
+    (rows,), (logs,) = (
+        bigquery.query(f"select count({what}) from signalwire.message_logs") for what in ("*", "distinct id")
+    )
     assert int(rows[0]) > int(logs[0]), "versions are appended"
 
 
@@ -128,7 +130,9 @@ def _first_second_and_again(
         }
         pipeline.run(sim, loader, MELTANO_STATE_ID_SUFFIX="backfill", **span, **variables)
         assert _without_deleted(records(), sim) == {
-            log_id: record for log_id, record in sim.truth().items() if record["created_at"] < span["TAP_SIGNALWIRE_LOGS_END_DATE"]
+            log_id: record
+            for log_id, record in sim.truth().items()
+            if record["created_at"] < span["TAP_SIGNALWIRE_LOGS_END_DATE"]
         }
 
 

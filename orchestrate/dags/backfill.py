@@ -81,7 +81,7 @@ with DAG(
         end = windows[-1]["TAP_SIGNALWIRE_LOGS_END_DATE"]
         comparison = check(start, end, windows[0]["LOADER"])
         logger.info(
-            "%d logs are listed from %s to %s, and each is in the table once; %d more rows are of logs no longer listed",
+            "%d logs are listed from %s to %s, and each is in the table once; %d more rows are of logs that are gone",
             comparison.listed,
             start,
             end,

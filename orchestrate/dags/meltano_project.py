@@ -59,7 +59,7 @@ class Comparison:
 
 
 def project() -> dict[str, Any]:
-    """The project's `meltano.yml`: read here because asking Meltano takes seconds, each time that Airflow looks at a DAG."""
+    """The project's `meltano.yml`, read here: to ask Meltano takes seconds, each time that Airflow looks at a DAG."""
     content: dict[str, Any] = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
     return content
 
@@ -95,8 +95,8 @@ def backfill_windows(
         least = -((first - last) // timedelta(hours=MOST_WINDOWS))
         message = f"{count} windows are more than {MOST_WINDOWS}; set `window_hours` to at least {least}"
         raise ValueError(message)
-    edges = [first + timedelta(hours=hours * number) for number in range(count)] + [last]
-    return [_window(begin, finish, name) for begin, finish in zip(edges, edges[1:], strict=False)]
+    starts = [first + timedelta(hours=hours * number) for number in range(count)]
+    return [_window(begin, min(begin + timedelta(hours=hours), last), name) for begin in starts]
 
 
 def table_window(windows: list[dict[str, str]]) -> dict[str, str]:
