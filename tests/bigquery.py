@@ -1,4 +1,4 @@
-"""An emulated BigQuery in an environment of its own, reached with a service account's key; a server here gives tokens."""
+"""An emulated BigQuery in an environment of its own, reached with a service account's key."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def emulated(folder: Path) -> Iterator[BigQuery]:
 
 
 class _Tokens(BaseHTTPRequestHandler):
-    """Gives a token to whoever asks."""
+    """Gives a token for a service account's key, as Google does, but to whoever asks."""
 
     def do_POST(self) -> None:
         body = json.dumps({"access_token": "emulated", "expires_in": 3_600, "token_type": "Bearer"}).encode()

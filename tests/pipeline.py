@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.space import Simulator
 
 ROOT = Path(__file__).parent.parent
+SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 600
 
 
@@ -44,26 +45,25 @@ class Pipeline:
 
     def run(self, sim: Simulator, loader: str, **settings: str) -> str:
         """Run `meltano run tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
-        credentials = {
-            "SIGNALWIRE_SPACE": sim.space,
-            "SIGNALWIRE_PROJECT_ID": sim.project_id,
-            "SIGNALWIRE_API_TOKEN": sim.api_token,
-        }
-        return self.meltano("run", "tap-signalwire-logs", loader, **credentials, **settings)
+        return self.meltano("run", "tap-signalwire-logs", loader, **credentials(sim), **settings)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a Meltano command, with its log to read."""
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.folder,
+            env=self._environment(variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def meltano(self, *arguments: str, **variables: str) -> str:
         """Run a Meltano command; gives its log, or raises it."""
-        scripts = str(Path(sys.executable).parent)
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
-        }
-        kept.pop("VIRTUAL_ENV", None)
         done = subprocess.run(
-            [Path(scripts, "meltano"), *arguments],
+            self._command(arguments),
             cwd=self.folder,
-            env={**kept, "PATH": f"{scripts}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1", **variables},
+            env=self._environment(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -74,6 +74,18 @@ class Pipeline:
             message = f"meltano {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
             raise RuntimeError(message)
         return done.stdout
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [str(SCRIPTS / "meltano"), *arguments]
+
+    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_"))
+        }
+        kept.pop("VIRTUAL_ENV", None)
+        return {**kept, "PATH": f"{SCRIPTS}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1", **variables}
 
     @property
     def database(self) -> Path:
@@ -88,6 +100,15 @@ class Pipeline:
             rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         assert len({row["id"] for row in rows}) == len(rows)
         return {row["id"]: _as_record(row) for row in rows}
+
+
+def credentials(sim: Simulator, prefix: str = "SIGNALWIRE") -> dict[str, str]:
+    """Environment that leads to a simulated Space."""
+    return {
+        f"{prefix}_SPACE": sim.space,
+        f"{prefix}_PROJECT_ID": sim.project_id,
+        f"{prefix}_API_TOKEN": sim.api_token,
+    }
 
 
 def _as_record(row: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_the_files_and_the_install_line_make_the_command_that_is_the_entrypoint(
-    tmp_path: Path, sim: Simulator
-) -> None:
+def test_the_files_and_the_install_line_make_the_command_that_is_the_entrypoint(tmp_path: Path, sim: Simulator) -> None:
     package = tmp_path / "package"
     package.mkdir()
     for names, target in re.findall(r"^COPY (.+) (/\S+)$", DOCKERFILE, re.MULTILINE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -95,6 +96,7 @@ def test_the_readme_s_commands_are_there(pyproject: dict[str, Any], meltano: dic
     assert "uv run poe test" in commands
     tasks = pyproject["tool"]["poe"]["tasks"]
     plugins = {plugin["name"] for kind in meltano["plugins"].values() for plugin in kind}
+    plugins |= {job["name"] for job in meltano["jobs"]}
     for command in commands:
         words = command.split()
         if words[2] == "poe":
@@ -105,7 +107,7 @@ def test_the_readme_s_commands_are_there(pyproject: dict[str, Any], meltano: dic
 
 
 def test_the_readme_s_links_lead_to_files_that_are_there() -> None:
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/operations.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text(encoding="utf-8")):
             assert (ROOT / link).exists(), link
 
@@ -128,3 +130,24 @@ def test_the_workflows_test_the_pythons_that_the_package_names(pyproject: dict[s
     named = [line.removeprefix(prefix) for line in pyproject["project"]["classifiers"] if line.startswith(prefix)]
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in named]
     assert pyproject["project"]["requires-python"] == f">=3.{named[0]}"
+
+
+def test_what_the_operations_guide_says_that_the_tap_says_it_says() -> None:
+    guide = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = guide.partition("## Errors and warnings")[2].partition("## Metrics")[0]
+    texts = [
+        node.value
+        for path in sorted((ROOT / "tap_signalwire_logs").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    rows = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert len(rows) > 15
+    for row in rows:
+        for fragment in filter(None, (part.strip(" .") for part in row.split("…"))):
+            # A place that differs is `%s` in a log line.
+            assert any(_in_order(fragment, text) for text in texts), fragment
+
+
+def _in_order(fragment: str, text: str) -> bool:
+    return re.sub(r"\W+", " ", fragment).strip() in re.sub(r"\W+", " ", re.sub(r"%[.\d]*[sdfr]", " ", text))
