@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -102,6 +103,20 @@ def test_a_backfill_lands_whole_and_says_so_only_then(airflow: Airflow, postgres
         airflow.run("dags", "test", "signalwire_backfill", "--conf", conf)
     airflow.run("dags", "test", "signalwire_backfill", "--conf", json.dumps({**RANGE, "window_hours": 48, "name": "b"}))
     assert records_of(postgres) == truth
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Airflow 2.10 does not run on Python 3.13")
+def test_the_backfill_works_on_airflow_2_10(airflow: Airflow, postgres: str, space: Simulator) -> None:
+    # Its dependencies as they were then: newer ones break it.
+    old = environment_of("airflow-2.10", "apache-airflow==2.10.5", "--exclude-newer=2025-02-20")
+    home = airflow.home / "old"
+    home.mkdir()
+    variables = {**airflow.variables, "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor"}
+    airflow = Airflow(old, home, airflow.project, variables)
+    airflow.run("db", "migrate")
+    assert "No data found" in airflow.run("dags", "list-import-errors")
+    airflow.run("dags", "test", "signalwire_backfill", "--conf", json.dumps({**RANGE, "window_hours": 48}))
+    assert records_of(postgres) == space.truth()
 
 
 def test_a_killed_window_runs_again_and_the_table_equals_a_single_run_s(

@@ -134,7 +134,8 @@ def test_a_structured_log_has_each_metric_as_a_number(pipeline: Pipeline) -> Non
     with Simulator(messages=20, seed=7, days=3) as sim:
         log = pipeline.meltano("--log-format=json", "run", "tap-signalwire-logs", "target-jsonl", **credentials(sim))
         lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-        told = {line["metric_name"]: line["metric_value"] for line in lines if "metric_name" in line}
+        points = [line["metric_info"] for line in lines if "metric_info" in line]
+        told = {point["metric"]: point["value"] for point in points}
         assert told["http_request_count"] == sim.request_count
         assert told["http_retry_count"] == 0
         assert told["record_count"] == len(sim.truth())
