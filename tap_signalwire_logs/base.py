@@ -155,7 +155,9 @@ class LogStream(Stream):
         finally:
             self._flush()
             logs.close()
-            progress.waiting = len(state.waiting) if self._ids is None else 0
+            if self._ids is None:
+                progress.waiting = len(state.waiting)
+                progress.oldest_waiting = min((one.created for one in state.waiting.values()), default=None)
             progress.finish(outcome)
 
     def _source(self, channel: Channel) -> LogSource:
@@ -224,7 +226,7 @@ class LogStream(Stream):
             self.path,
             page_size=settings.page_size,
             include_deleted=settings.include_deleted,
-            keep_records=self._takes_entries,
+            keep_records=self._takes_entries or settings.include_deleted,
         )
         waiting = deque(state.due())
         windows = Prefetch(discovery.windows(start, end), f"{self.name}-list", self._tap.stop)

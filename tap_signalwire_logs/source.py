@@ -67,7 +67,7 @@ class LogSource:
         except MissingError:
             if not (future and log.listed):
                 raise
-            # A deleted log may have nothing but its stub in the list.
+            # A deleted log may have nothing but its entry in the list.
             record = self._entry(log)
         return Found(record, [record])
 

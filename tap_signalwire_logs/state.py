@@ -92,10 +92,7 @@ class LogState:
     @property
     def discover_from(self) -> int | None:
         """Where discovery begins, or None where no run closed a window yet."""
-        if self.bookmark is None:
-            return None
-        oldest = [log.created for log in self.waiting.values()] if self._lists_again else []
-        return min([self.bookmark - self._lookback, *oldest])
+        return None if self.bookmark is None else self._lists_from(self.bookmark)
 
     def due(self) -> list[tuple[int, str]]:
         """Waiting logs to look at in this run, by created_at and ID."""
@@ -137,8 +134,13 @@ class LogState:
 
     def _done_with(self, log_id: str, created: int) -> None:
         self.waiting.pop(log_id, None)
-        if self.bookmark is None or created >= self.bookmark - self._lookback:
+        if self.bookmark is None or created >= self._lists_from(self.bookmark):
             self._recent.append((created, log_id))
+
+    def _lists_from(self, bookmark: int) -> int:
+        """Where the run after one that left a bookmark begins to list."""
+        oldest = [log.created for log in self.waiting.values()] if self._lists_again else []
+        return min([bookmark - self._lookback, *oldest])
 
     def forget(self, log_id: str) -> None:
         """Wait no longer for a log that the service no longer has."""
@@ -151,7 +153,7 @@ class LogState:
         bookmark = self.bookmark
         if bookmark is not None and self._held is not None:
             bookmark = min(bookmark, self._held)
-        recent_from = 0 if bookmark is None else bookmark - self._lookback
+        recent_from = 0 if bookmark is None else self._lists_from(bookmark)
         self._stored.clear()
         if bookmark is not None:
             self._stored["replication_key"] = self._replication_key

@@ -57,16 +57,6 @@ class Run:
 STREAMS = ["conference_logs", "fax_logs", "message_logs", "video_logs", "voice_log_events", "voice_logs"]
 
 
-def catalog_with(folder: Path, *selected: str) -> dict[str, Any]:
-    """The tap's catalog with just these streams selected."""
-    catalog: dict[str, Any] = json.loads(run_tap(folder, {}, "--discover").stdout)
-    for stream in catalog["streams"]:
-        for metadata in stream["metadata"]:
-            if metadata["breadcrumb"] == []:
-                metadata["metadata"]["selected"] = stream["tap_stream_id"] in selected
-    return catalog
-
-
 def config_for(sim: Simulator, **settings: Any) -> dict[str, Any]:
     """Settings that reach the simulated Space."""
     return {"space": sim.space, "project_id": sim.project_id, "api_token": sim.api_token, **settings}
