@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,8 +66,8 @@ def project() -> dict[str, Any]:
 
 
 def schedules() -> list[dict[str, Any]]:
-    """Schedules of the project, each with at least `name` and `interval`."""
-    return list(project().get("schedules") or [])
+    """Schedules of the project's jobs, each with at least `name`, `interval` and `job`."""
+    return [schedule for schedule in project().get("schedules") or [] if "job" in schedule]
 
 
 def checked_loaders() -> list[str]:
@@ -180,12 +181,14 @@ def _lines(arguments: list[str], variables: dict[str, str]) -> Iterator[Iterator
         env={**os.environ, **ENVIRONMENT, **variables},
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None  # noqa: S101 - it was asked for
     try:
         yield process.stdout
     except BaseException:
-        process.terminate()
+        # Meltano and what it started end with the script.
+        os.killpg(process.pid, signal.SIGTERM)
         raise
     finally:
         process.stdout.close()

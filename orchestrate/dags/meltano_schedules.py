@@ -13,7 +13,7 @@ except ImportError:  # Airflow 2.10
     from airflow import DAG
     from airflow.operators.bash import BashOperator
 
-NOT_SCHEDULED = {None, "@manual", "@once"}
+NOT_SCHEDULED = {None, "@manual", "@none", "@once"}
 
 # A try that was killed leaves its mark in Meltano's database, where it would bar the next for five minutes; that no
 # two run at once is Airflow's to see to, so `--force`.
