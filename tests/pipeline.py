@@ -43,9 +43,9 @@ class Pipeline:
         shutil.rmtree(self.folder / "output", ignore_errors=True)
         (self.folder / "output").mkdir(parents=True)
 
-    def run(self, sim: Simulator, loader: str, **settings: str) -> str:
-        """Run `meltano run tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
-        return self.meltano("run", "tap-signalwire-logs", loader, **credentials(sim), **settings)
+    def run(self, sim: Simulator, loader: str, *options: str, **settings: str) -> str:
+        """Run `meltano run OPTIONS tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
+        return self.meltano("run", *options, "tap-signalwire-logs", loader, **credentials(sim), **settings)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a Meltano command, with its log to read."""

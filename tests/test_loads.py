@@ -101,7 +101,7 @@ def test_the_logs_of_bigquery_s_table_are_listed_for_the_backfill_s_check(
 ) -> None:
     with Simulator(messages=100, seed=5, days=2) as sim:
         for suffix in ("one", "two"):
-            pipeline.run(sim, "target-bigquery", MELTANO_STATE_ID_SUFFIX=suffix, **bigquery.variables)
+            pipeline.run(sim, "target-bigquery", f"--state-id-suffix={suffix}", **bigquery.variables)
         records = sorted(sim.truth().values(), key=lambda record: (record["created_at"], record["id"]))
         start, end = records[10]["created_at"], records[80]["created_at"]
         log = pipeline.meltano("invoke", "target-bigquery:landed", start, end, **bigquery.variables)
@@ -128,7 +128,9 @@ def _first_second_and_again(
             "TAP_SIGNALWIRE_LOGS_START_DATE": min(record["created_at"] for record in first.values()),
             "TAP_SIGNALWIRE_LOGS_END_DATE": sim.clock.isoformat(),
         }
-        pipeline.run(sim, loader, MELTANO_STATE_ID_SUFFIX="backfill", **span, **variables)
+        sim.clear_requests()
+        pipeline.run(sim, loader, "--state-id-suffix=backfill", **span, **variables)
+        assert len(sim.gets()) >= len(_without_deleted(first, sim)), "the range is read anew"
         assert _without_deleted(records(), sim) == {
             log_id: record
             for log_id, record in sim.truth().items()
