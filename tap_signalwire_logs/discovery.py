@@ -59,8 +59,8 @@ LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 MOST_ABREAST = 16
 """Windows that are listed side by side where their records are what the run is after."""
 
-AHEAD_OF_GETS = 2
-"""Windows that are listed side by side where the gets take longer than the listing."""
+AHEAD_OF_GETS = 1
+"""The same where the gets take longer than the listing."""
 
 WINDOWS_PER_WALKER = 2
 """Windows begun for each that may be listed at a time: those that are walked wait on disk for their turn."""
@@ -146,7 +146,7 @@ class Discovery:
         self._run_length = RECORDS_IN_MEMORY if keep_records else IDS_IN_MEMORY
         self._most_abreast = MOST_ABREAST if keep_records else AHEAD_OF_GETS
         self._abreast = 1
-        self._pool = Pool(self._most_abreast, "list")
+        self._pool = Pool(max(self._most_abreast, PROBES_ABREAST), "list")
         self._bounds: Bounds | None = None
         self._finding = threading.Lock()
         self._limit_said = False

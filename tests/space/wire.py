@@ -35,6 +35,10 @@ REASONS = {
 }
 
 
+TIMER_LATE_SECONDS = 0.0005
+"""How much later than asked asyncio's timers fire, which wait in whole milliseconds, on the average."""
+
+
 class Request(NamedTuple):
     """A request that the Space was sent, and the status of its answer (0 where there was none)."""
 
@@ -103,14 +107,15 @@ class Connection(asyncio.Protocol):
         space = self._space
         space.in_flight += 1
         space.max_in_flight = max(space.max_in_flight, space.in_flight)
-        if space.latency:
-            self._loop.call_later(space.latency, self._respond, method, target, headers)
-        else:
-            self._respond(method, target, headers)
-
-    def _respond(self, method: str, target: str, headers: dict[str, str]) -> None:
-        space = self._space
         answer = space.answer(method, target, headers)
+        if space.latency:
+            # What there is to do is done before: many answers that are due at once go out together.
+            self._loop.call_later(space.latency - TIMER_LATE_SECONDS, self._respond, method, target, headers, answer)
+        else:
+            self._respond(method, target, headers, answer)
+
+    def _respond(self, method: str, target: str, headers: dict[str, str], answer: Answer) -> None:
+        space = self._space
         if space.compress and "gzip" in headers.get("accept-encoding", ""):
             coded = {**answer.headers, "Content-Encoding": "gzip"}
             answer = Answer(answer.status, gzip.compress(answer.body), coded)
