@@ -6,7 +6,10 @@ import json
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import ceil
 from pathlib import Path
@@ -21,6 +24,8 @@ from benchmarks.space import Size, space_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.space import Space
 
     Figures = dict[str, dict[str, Any]]
     Outcome = dict[str, Any]
@@ -179,6 +184,51 @@ def memory(plan: Plan) -> Outcome:
     return {"figures": figures, "rows": rows}
 
 
+def backfill(plan: Plan) -> Outcome:
+    """List 5,000,000 logs of 90 days in 8 windows, a process each, all at once: against the model of docs/scale.md."""
+    windows = 8
+    now = datetime.now(timezone.utc)
+    first, last = now - timedelta(days=92), now
+    with space_of(plan.size(5_000_000, 90)) as space, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # What one log costs, and a start: from two ranges that are read alone.
+        little, more = (_span(space, folder / f"alone-{days}", last - timedelta(days=days), last) for days in (3, 9))
+        per_log = (more["cpu"] - little["cpu"]) / (more["logs"] - little["logs"])
+        begin = little["cpu"] - per_log * little["logs"]
+        edges = [first + (last - first) / windows * number for number in range(windows + 1)]
+        began = time.monotonic()
+        with ThreadPoolExecutor(windows) as pool:
+            spans = list(
+                pool.map(partial(_span, space), [folder / f"{n}" for n in range(windows)], edges[:-1], edges[1:])
+            )
+        seconds = time.monotonic() - began
+        for number in range(windows):
+            (folder / f"all/{number}/message_logs").mkdir(parents=True)
+            (folder / f"{number}/stdout").rename(folder / f"all/{number}/message_logs/part.jsonl")
+        wrong = space.verdict(folder / "all")
+    # All of them share one core.
+    model = windows * begin + space.logs * per_log
+    figures = {"name": TAP, "logs": space.logs, "wall": [seconds], "wrong": [wrong], "per_log": per_log, "start": begin}
+    row = {
+        "what": "seconds, and the model's: how far apart",
+        "most": 1.15,
+        "measured": max(seconds / model, model / seconds),
+        "text": f"{seconds:.1f} s against {model:.1f} s: {begin:.2f} s a window, {per_log * 1e6:.1f} µs a log",
+    }
+    peak = {"what": "peak MB of a window", "most": MOST_MB, "measured": max(span["peak"] for span in spans), "text": ""}
+    return {"figures": {"8 windows": figures}, "rows": [row, peak], "runs": 1}
+
+
+def _span(space: Space, folder: Path, since: datetime, until: datetime) -> dict[str, Any]:
+    """Run the tap over the list of a range; gives its figures with the number of logs."""
+    folder.mkdir()
+    settings = {**space.settings, "start_date": since.isoformat(), "end_date": until.isoformat()}
+    run = launch(CONTENDERS[TAP].command(settings, "list", 32, folder), folder)
+    with (folder / "stdout").open("rb") as lines:
+        run["logs"] = sum(b'"type":"RECORD"' in line for line in lines)
+    return run
+
+
 def start(plan: Plan) -> Outcome:
     """From the start of the process to its first request, `--version`, `--about`."""
     figures: Figures = {name: {"name": name, "first": [], "version": [], "about": []} for name in (TAP, SINGER)}
@@ -271,6 +321,7 @@ JOBS: dict[str, Callable[[Plan], Outcome]] = {
     "list-200ms": list_200ms,
     "output": output,
     "memory": memory,
+    "backfill": backfill,
     "start": start,
     "sizes": sizes,
     "latency": latency,

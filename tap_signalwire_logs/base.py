@@ -228,7 +228,8 @@ class LogStream(Stream):
             include_deleted=settings.include_deleted,
             keep_records=self._takes_entries or settings.include_deleted,
         )
-        waiting = deque(state.due())
+        # Where there is no get, a log outside of the range is not seen in this run, and goes on waiting.
+        waiting = deque(due for due in state.due() if self.ids_setting or (start or 0) <= due[0] < end)
         windows = Prefetch(discovery.windows(start, end), f"{self.name}-list", self._tap.stop)
         with closing(windows):
             for found in windows:

@@ -155,6 +155,19 @@ def test_a_conference_that_is_listed_no_more_is_missing_once(tmp_path: Path) -> 
         assert "0 missing" in third.log
 
 
+def test_a_conference_outside_of_the_range_goes_on_waiting(tmp_path: Path) -> None:
+    subject = Subject("conference_logs")
+    with Simulator(messages=0) as sim:
+        log_id = sim.add({"status": "in-progress"}, family="conference_logs")
+        first = subject.run(tmp_path, sim)
+        sim.change(log_id, status="completed")
+        later = (sim.clock + timedelta(hours=1)).isoformat()
+        past_it = subject.run(tmp_path, sim, state=first.state, start_date=later)
+        assert "1 logs waiting, 0 missing" in past_it.log
+        third = subject.run(tmp_path, sim, state=past_it.state)
+        assert third.by_id[log_id]["status"] == "completed"
+
+
 @pytest.mark.parametrize("family", ["voice_logs", "fax_logs", "video_logs"])
 @pytest.mark.parametrize("record_source", ["get", "list"])
 def test_a_deleted_log_comes_as_what_is_left_of_it(family: str, record_source: str, tmp_path: Path) -> None:
