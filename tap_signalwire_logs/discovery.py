@@ -73,7 +73,7 @@ ROUNDS_OF_PROBES = 2
 NARROW = 4 * DAY
 """Windows under which a list asked in days holds much more than the window."""
 
-RECORDS_IN_MEMORY = 1_000
+RECORDS_IN_MEMORY = 100
 IDS_IN_MEMORY = 5_000
 
 

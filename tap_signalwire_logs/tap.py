@@ -121,9 +121,9 @@ class TapSignalWireLogs(Tap):
             parse_env_config=config.parse_env,
         )
 
-        gc.collect()
+        # What is loaded by now stays: the garbage collector need not look through it again and again.
         gc.freeze()
-        sys.setswitchinterval(0.001)
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             tap.sync_all()
         finally:
