@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,7 +32,7 @@ from tap_signalwire_logs.windows import in_micros, parse_created_at, to_micros
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from concurrent.futures import Future
 
     from singer_sdk.helpers.types import Context
@@ -174,10 +174,10 @@ class LogStream(Stream):
             return True
         if record.get("status") not in self.final_statuses or self._is_unsettled(record):
             return False
-        is_charged = all(
-            str(record.get(field) or "").startswith(beginnings) for field, beginnings in self.charged_where.items()
-        )
-        return not is_charged or _is_some(record.get("charge"))
+        for field, beginnings in self.charged_where.items():
+            if not str(record.get(field) or "").startswith(beginnings):
+                return True
+        return _is_some(record.get("charge"))
 
     def _is_unsettled(self, record: Mapping[str, Any]) -> bool:
         """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
@@ -314,22 +314,27 @@ class LogStream(Stream):
 
     def _write_record_message(self, record: Record) -> None:
         """Write a record as the SDK does, with what is the same for every record found out once."""
-        if self._tap.writer and self._is_plain:
-            self._tap.writer.write_record(self.stream_maps[0].stream_alias, record, self._stream_version)
+        write = self._write_plain
+        if write:
+            write(record, self._stream_version)
             self.state_manager.is_flushed = False
         else:
             super()._write_record_message(record)
+
+    def _process_record(self, *_: object, **__: object) -> None:
+        """Do nothing: there are no child streams."""
 
     def _flush(self) -> None:
         if self._tap.writer:
             self._tap.writer.flush()
 
     @cached_property
-    def _is_plain(self) -> bool:
-        """Whether every property is selected and no stream map alters a record."""
-        return all(self.mask.values()) and [type(stream_map) for stream_map in self.stream_maps] == [
-            SameRecordTransform
-        ]
+    def _write_plain(self) -> Callable[[Record, int | None], None] | None:
+        """Writes a record as it is; None where a property is not selected, or a stream map alters records."""
+        writer, maps = self._tap.writer, self.stream_maps
+        if writer and all(self.mask.values()) and [type(one) for one in maps] == [SameRecordTransform]:
+            return partial(writer.write_record, maps[0].stream_alias)
+        return None
 
     # The bookmark is the stream's own (`LogState`): the SDK's moves with each record, and not only forward.
 
@@ -348,6 +353,8 @@ class LogStream(Stream):
 
 def _is_some(charge: Any) -> bool:
     """Whether a charge, which may be sent as text, is more than nothing."""
+    if isinstance(charge, Decimal):
+        return bool(charge)
     try:
         return bool(Decimal(str(charge)))
     except InvalidOperation:

@@ -87,6 +87,7 @@ class LogState:
         self._recent: deque[tuple[int, str]] = deque(maxlen=MOST_RECENT)
         for log_id, (created, *_) in _entries(stored.get("recent")):
             self._recent.append((created, log_id))
+        self._next_from = self.discover_from or 0
         self._emitted_before = frozenset(log_id for _, log_id in self._recent)
 
     @property
@@ -134,7 +135,7 @@ class LogState:
 
     def _done_with(self, log_id: str, created: int) -> None:
         self.waiting.pop(log_id, None)
-        if self.bookmark is None or created >= self._lists_from(self.bookmark):
+        if created >= self._next_from:
             self._recent.append((created, log_id))
 
     def _lists_from(self, bookmark: int) -> int:
@@ -153,7 +154,7 @@ class LogState:
         bookmark = self.bookmark
         if bookmark is not None and self._held is not None:
             bookmark = min(bookmark, self._held)
-        recent_from = 0 if bookmark is None else self._lists_from(bookmark)
+        self._next_from = 0 if bookmark is None else self._lists_from(bookmark)
         self._stored.clear()
         if bookmark is not None:
             self._stored["replication_key"] = self._replication_key
@@ -161,7 +162,7 @@ class LogState:
         if self.waiting:
             ordered = sorted(self.waiting.items(), key=lambda item: (item[1].created, item[0]))
             self._stored["waiting"] = {log_id: _waiting_entry(log) for log_id, log in ordered}
-        recent = {log_id: to_text(created) for created, log_id in sorted(self._recent) if created >= recent_from}
+        recent = {log_id: to_text(created) for created, log_id in sorted(self._recent) if created >= self._next_from}
         if recent:
             self._stored["recent"] = recent
 

@@ -13,6 +13,7 @@ from enum import Enum
 import pendulum
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
@@ -129,8 +130,7 @@ def probe_instant(created: list[int]) -> int | None:
 
 def to_micros(instant: datetime) -> int:
     """Microseconds since 1970 of an aware date-time."""
-    since = instant - EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+    return _micros(instant - EPOCH)
 
 
 def in_micros(span: timedelta) -> int:
@@ -149,6 +149,8 @@ def parse_created_at(text: object) -> int:
     Raises:
         ValueError: It is none.
     """
+    if isinstance(text, str) and len(text) == len("2026-01-31T08:00:00Z") and text[-1] == "Z" and text[10] == "T":
+        return _micros(datetime.fromisoformat(text[:-1]) - NAIVE_EPOCH)
     if not isinstance(text, str) or not _DATE_FIRST.match(text):
         message = "no date-time"
         raise ValueError(message)
@@ -161,6 +163,10 @@ def parse_created_at(text: object) -> int:
             raise
         instant = datetime.fromtimestamp(parsed.int_timestamp, tz=timezone.utc).replace(microsecond=parsed.microsecond)
     return to_micros(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
+
+
+def _micros(since: timedelta) -> int:
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
 def _timestamp(seconds: int) -> str:
