@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_HELD_BYTES = 1 << 16
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode_into = msgspec.json.Encoder(decimal_format="number").encode_into
 
 
 class Writer(MsgSpecWriter):
@@ -43,7 +43,7 @@ class Writer(MsgSpecWriter):
     def write_record(self, stream: str, record: dict[str, Any], version: int | None) -> None:
         """Write a RECORD message, extracted now."""
         message = _Record(stream, record, datetime.now(timezone.utc), UNSET if version is None else version)
-        self._held += _encode(message)
+        _encode_into(message, self._held, -1)
         self._held += b"\n"
         if len(self._held) >= MOST_HELD_BYTES:
             self.flush()

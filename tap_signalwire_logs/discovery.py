@@ -53,6 +53,7 @@ Taken = TypeVar("Taken")
 logger = logging.getLogger("tap-signalwire-logs.discovery")
 
 SMALLEST_PAGE = 10
+SHORT_PAGE = 100
 SERVER_ERROR = 500
 LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -287,8 +288,9 @@ class Discovery:
 
     def _holds_any(self, window: Window, bounds: Bounds) -> bool:
         try:
-            # Full pages: what the bounds leave to spare may hold thousands of logs beside the window.
-            pages = self._pages(window, bounds, self._page_size, self._instants)
+            # What days leave to spare may hold thousands of logs beside the window; two seconds hold few.
+            page_size = self._page_size if bounds is Bounds.DAYS else min(self._page_size, SHORT_PAGE)
+            pages = self._pages(window, bounds, page_size, self._instants)
             return any(window.holds(created) for page in pages for created in page.taken)
         except MissingError as error:
             if error.history_limit:

@@ -68,7 +68,7 @@ class Progress:
 
     def at(self, share: float) -> None:
         """Note how far the run has come, 0 to 1, and say so on a terminal."""
-        self._share = min(max(share, 0.0), 1.0)
+        self._share = share
         if self._terminal and time.monotonic() - self._last >= DRAW_EVERY_SECONDS:
             self._last = time.monotonic()
             sys.stderr.write(f"\r\x1b[2K{self._line()}")
@@ -133,10 +133,11 @@ class Progress:
     def _line(self) -> str:
         seconds = time.monotonic() - self._began
         left = ""
-        if seconds > SETTLE_SECONDS and 0 < self._share < 1:
-            left = f", about {_duration(seconds / self._share - seconds)} left"
+        share = min(max(self._share, 0.0), 1.0)
+        if seconds > SETTLE_SECONDS and 0 < share < 1:
+            left = f", about {_duration(seconds / share - seconds)} left"
         rate = self.records / seconds if seconds else 0.0
-        return f"{self._stream}: {self._share:.0%}, {self.records} records, {rate:.0f} records/s{left}"
+        return f"{self._stream}: {share:.0%}, {self.records} records, {rate:.0f} records/s{left}"
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item", bound="tuple[Any, ...]")
 
 RUN_LENGTH = 5_000
-BLOCK_LENGTH = 50
+BLOCK_LENGTH = 100
 
 
 class _Run(NamedTuple):

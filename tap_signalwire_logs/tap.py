@@ -38,8 +38,8 @@ GRACE_SECONDS = 4.0
 
 TARGET_GONE = 1
 
-SWITCH_SECONDS = 0.001
-"""How long the thread that writes records may keep the one that talks to the Space from sending the next request."""
+GARBAGE_THRESHOLD = 20_000
+"""Objects made and not freed, after which the garbage collector looks for circles among them."""
 
 INTEGER_SETTINGS = [name for name, schema in CONFIG_JSONSCHEMA["properties"].items() if "integer" in schema["type"]]
 
@@ -121,9 +121,9 @@ class TapSignalWireLogs(Tap):
             parse_env_config=config.parse_env,
         )
 
-        # What is loaded by now stays: the garbage collector need not look through it again and again.
+        # What is loaded by now stays, and records hold no circles: the garbage collector has little to look for.
         gc.freeze()
-        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
         try:
             tap.sync_all()
         finally:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 OTHERS = {"voice_logs": 60, "fax_logs": 60, "video_logs": 60, "conference_logs": 60}
 
 every_stream = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.stream)
@@ -204,7 +206,6 @@ def test_the_tap_emits_what_the_official_client_returns(tmp_path: Path) -> None:
         assert conferences == _as_the_client_has_them(run.messages, "conference_logs")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", ["target-duckdb", "target-postgres"])
 def test_the_whole_space_lands_and_changes_with_it(
     target: str, now: datetime, postgres: str, tmp_path_factory: pytest.TempPathFactory
