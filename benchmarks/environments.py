@@ -118,6 +118,9 @@ def prepare(names: Iterable[str]) -> dict[str, str]:
             _uv("venv", "--clear", "--python", sys.executable, str(contender.folder))
             _uv("pip", "install", "--compile-bytecode", "--python", contender.python, *contender.pins)
             pins.write_text(identity, encoding="utf-8")
+        if contender.script is None:
+            # The checkout's own code, as an installed package's is.
+            subprocess.run([contender.python, "-m", "compileall", "-q", "tap_signalwire_logs"], check=True, cwd=ROOT)
         installed = json.loads(_uv("pip", "list", "--format", "json", "--python", contender.python))
         versions[contender.package] = next(
             package["version"] for package in installed if package["name"] == contender.package

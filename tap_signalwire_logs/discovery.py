@@ -277,9 +277,9 @@ class Discovery:
         none_before, some_before = window.start, window.end - max(width, SECOND)
         for _ in range(ROUNDS_OF_PROBES):
             ends = instants_between(none_before, some_before, window.end, PROBES_ABREAST, bounds)
-            befores = [Window(window.start, end, window.open_below) for end in ends]
-            asked = [self._pool.submit(partial(self._holds_any, before, bounds)) for before in befores]
-            for before, holds_any in zip(befores, asked, strict=True):
+            parts = [Window(window.start, end, window.open_below) for end in ends]
+            asked = [self._pool.submit(partial(self._holds_any, before, bounds)) for before in parts]
+            for before, holds_any in zip(parts, asked, strict=True):
                 if holds_any.result():
                     some_before = before.end
                     break

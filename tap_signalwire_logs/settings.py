@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import pendulum
 from singer_sdk import typing as th
 
 from tap_signalwire_logs.origin import is_loopback
@@ -374,6 +373,8 @@ def _instant(value: Any) -> datetime:
     # pendulum alone would also take a bare time of day, a duration and a week.
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d(?!-)", value):
         raise ValueError(_DATE_HELP)
+    import pendulum  # noqa: PLC0415 - a part of the time to the first request, and most runs have no date to read
+
     try:
         parsed = pendulum.parse(value, tz="UTC")
         assert isinstance(parsed, pendulum.DateTime)  # noqa: S101 - what `exact=False` returns for a date

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
-import pendulum
-
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 SECOND = 1_000_000
@@ -158,6 +156,8 @@ def parse_created_at(text: object) -> int:
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         # Python 3.10 reads only 3 or 6 digits of a second.
+        import pendulum  # noqa: PLC0415 - a part of the time to the first request, and hardly ever needed
+
         parsed = pendulum.parse(text, tz="UTC")
         if not isinstance(parsed, pendulum.DateTime):
             raise
