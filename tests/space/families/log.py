@@ -37,7 +37,7 @@ def lasts(age: float, *changes: int) -> int:
 
 def dollars(price: int) -> str:
     """Text of hundred-thousandths of a dollar."""
-    return f"{price // 100_000}.{price % 100_000:05d}".rstrip("0") if price else "0"
+    return f"{price // 100_000}.{price % 100_000:05d}".rstrip("0").rstrip(".") if price else "0"
 
 
 def charges(description: str, price: int) -> str:
