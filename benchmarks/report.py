@@ -118,9 +118,12 @@ def _asked(row: dict[str, Any]) -> str:
 
 
 def _measured(row: dict[str, Any]) -> str:
-    digits: Callable[[float], str] = lambda value: f"{value:.3g}" if value < 10 else f"{value:.0f}"  # noqa: E731
-    spread = f" ({digits(row['low'])} to {digits(row['high'])})" if "low" in row else ""
-    return f"**{digits(row['measured'])}**{spread}"
+    spread = f" ({_digits(row['low'])} to {_digits(row['high'])})" if "low" in row else ""
+    return f"**{_digits(row['measured'])}**{spread}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 10 else f"{value:.0f}"
 
 
 def _verdict(row: dict[str, Any]) -> str:

@@ -330,6 +330,8 @@ class Client:
     def _judge(self, request: _Request[Any], outcome: Answer | Broken) -> Any:
         """What an outcome comes to: the decoded answer, a Failure, or an error that is raised."""
         if isinstance(outcome, Broken):
+            if outcome.disk:
+                raise outcome.disk
             if outcome.is_tls:
                 message = f"{request.name}: TLS failed ({outcome.reason}); check `space` and the CA bundle"
                 raise FatalError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from datetime import datetime, timezone
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 
 MOST_HELD_BYTES = 1 << 16
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM_HELP = (
+    "; make room where the output goes, and in the folder for temporary files (`TMPDIR`); run again, the state is true"
+)
 
 _encode_into = msgspec.json.Encoder(decimal_format="number").encode_into
 
@@ -98,6 +104,9 @@ class Command(SingerCommand):
         """Run the command line."""
         try:
             return super().main(*args, **kwargs)
-        except (SingerSDKError, OSError) as error:
+        except SingerSDKError as error:
             self.logger.error("%s", error)  # noqa: TRY400 - the message says it all
+        except OSError as error:
+            where = NO_ROOM_HELP if error.errno in NO_ROOM else ""
+            self.logger.error("%s%s", error, where)  # noqa: TRY400 - the same
         sys.exit(1)

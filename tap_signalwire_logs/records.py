@@ -65,7 +65,8 @@ class Reader:
                 # As text, NaN and the infinite pass for numbers.
                 lower = body.lower()
                 if not (b"nan" in lower or b"inf" in lower) or self._is_finite(fields):
-                    return msgspec.to_builtins(fields, builtin_types=(Decimal,))  # type: ignore[no-any-return]
+                    record: Record = msgspec.to_builtins(fields, builtin_types=(Decimal,))
+                    return record
         record = decode_json(body)
         return self._fit_record(record) if isinstance(record, dict) else None
 

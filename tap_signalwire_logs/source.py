@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Read = Callable[[bytes | bytearray], Any]
 
 
-class Found(NamedTuple):
+class Fetched(NamedTuple):
     """A log, and the records that come of it."""
 
     log: Record
@@ -55,7 +55,7 @@ class LogSource:
             return None
         return self._channel.submit(f"{self._path}/{log.log_id}", decode=partial(self._log, log.log_id))
 
-    def answer(self, log: Log, future: Future[Any] | None) -> Found:
+    def answer(self, log: Log, future: Future[Any] | None) -> Fetched:
         """What came of it.
 
         Raises:
@@ -69,7 +69,7 @@ class LogSource:
                 raise
             # A deleted log may have nothing but its entry in the list.
             record = self._entry(log)
-        return Found(record, [record])
+        return Fetched(record, [record])
 
     def _log(self, log_id: str, body: bytes | bytearray) -> Record:
         record = self._read(body)
@@ -117,12 +117,12 @@ class PartSource(LogSource):
         get = super().begin(log)
         return together(get, part) if get else part
 
-    def answer(self, log: Log, future: Future[Any] | None) -> Found:
+    def answer(self, log: Log, future: Future[Any] | None) -> Fetched:
         """The log and its records; a deleted log has none."""
         if log.listed:
-            return Found(self._entry(log), future.result() if future else [])
+            return Fetched(self._entry(log), future.result() if future else [])
         assert future  # noqa: S101 - only a listed log can be known to be deleted
-        return Found(*future.result())
+        return Fetched(*future.result())
 
     def _records(self, log_id: str, body: bytes | bytearray) -> list[Record]:
         try:

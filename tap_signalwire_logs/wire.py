@@ -6,11 +6,13 @@ TLS, proxies and CA bundles are as users of requests know them from its environm
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import pycurl
@@ -85,10 +87,14 @@ class Answer(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """No answer. `is_tls`: who is at the other end could not be made sure of."""
+    """No answer.
+
+    `is_tls`: who is at the other end could not be made sure of. `disk`: the answer could not be kept.
+    """
 
     reason: str
-    is_tls: bool
+    is_tls: bool = False
+    disk: OSError | None = None
     is_good: bool = False
 
 
@@ -100,6 +106,7 @@ class _Transfer(Generic[Tag]):
     began: float
     moved: float
     size: tuple[int, int] = (0, 0)
+    disk: OSError | None = None
 
 
 class Wire(Generic[Tag]):
@@ -159,7 +166,9 @@ class Wire(Generic[Tag]):
         transfer = _Transfer(tag, [], body, now, now)
         curl.setopt(pycurl.URL, self._origin + target)
         curl.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, body.extend if isinstance(body, bytearray) else body.write)
+        curl.setopt(
+            pycurl.WRITEFUNCTION, body.extend if isinstance(body, bytearray) else partial(_keep, transfer, body)
+        )
         self._flying[curl] = transfer
         self._multi.add_handle(curl)
 
@@ -176,7 +185,9 @@ class Wire(Generic[Tag]):
                 finished.append((transfer.tag, Answer(status, transfer.lines, transfer.body)))
             for curl, code, _ in broken:
                 proxy_status = curl.getinfo(pycurl.HTTP_CONNECTCODE)
-                finished.append((self._drop(curl), _broken(code, proxy_status)))
+                disk = self._flying[curl].disk
+                outcome = Broken("no room", disk=disk) if disk else _broken(code, proxy_status)
+                finished.append((self._drop(curl), outcome))
         if (now := time.monotonic()) >= self._next_sweep:
             finished += self._silent(now)
         return finished
@@ -209,7 +220,8 @@ class Wire(Generic[Tag]):
     def _drop(self, curl: pycurl.Curl) -> Tag:
         transfer = self._take(curl)
         if not isinstance(transfer.body, bytearray):
-            transfer.body.close()
+            with suppress(OSError):  # what could not be written before can't be now
+                transfer.body.close()
         return transfer.tag
 
     def _silent(self, now: float) -> list[tuple[Tag, Answer | Broken]]:
@@ -227,8 +239,17 @@ class Wire(Generic[Tag]):
             elif now - transfer.began > self._timeout * WHOLE_TIMEOUT_FACTOR:
                 reason = f"the answer took longer than {self._timeout * WHOLE_TIMEOUT_FACTOR:g} s"
             if reason:
-                broken_off.append((self._drop(curl), Broken(reason, is_tls=False)))
+                broken_off.append((self._drop(curl), Broken(reason)))
         return broken_off
+
+
+def _keep(transfer: _Transfer[Any], body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:
+    """Take a part of a large body; another number than its length ends the transfer."""
+    try:
+        return body.write(chunk)
+    except OSError as error:
+        transfer.disk = error
+        return -1
 
 
 def _environment(origin: str) -> tuple[str, tuple[int, str]]:
@@ -249,7 +270,7 @@ def _environment(origin: str) -> tuple[str, tuple[int, str]]:
 
 def _broken(code: int, proxy_status: int) -> Broken:
     if proxy_status >= HTTPStatus.BAD_REQUEST:
-        return Broken(f"the proxy refused ({proxy_status})", is_tls=False)
+        return Broken(f"the proxy refused ({proxy_status})")
     if code in TLS_REASONS:
         return Broken(TLS_REASONS[code], is_tls=True)
-    return Broken(REASONS.get(code, f"the connection failed (curl {code})"), is_tls=False)
+    return Broken(REASONS.get(code, f"the connection failed (curl {code})"))

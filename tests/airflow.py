@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -12,13 +13,14 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.pipeline import ROOT
+from tests.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 ENVIRONMENTS = ROOT / ".envs"
 TIMEOUT_SECONDS = 600
@@ -62,16 +64,8 @@ class Airflow:
 
     def environment(self) -> dict[str, str]:
         """Environment of every Airflow process."""
-        scripts = Path(sys.executable).parent
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_"))
-        }
-        kept.pop("VIRTUAL_ENV", None)
         return {
-            **kept,
-            "PATH": f"{scripts}{os.pathsep}{kept['PATH']}",
+            **with_scripts(),
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "orchestrate" / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -87,7 +81,7 @@ class Airflow:
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "MELTANO_PROJECT_ROOT": str(self.project),
-            "MELTANO_EXECUTABLE": str(scripts / "meltano"),
+            "MELTANO_EXECUTABLE": str(SCRIPTS / "meltano"),
             "SIGNALWIRE_RETRY_SECONDS": "1",
             "SIGNALWIRE_WINDOWS_AT_ONCE": "2",
             **self.variables,
@@ -95,20 +89,8 @@ class Airflow:
 
     def run(self, *arguments: str) -> str:
         """Run an Airflow command; gives its output, or raises it."""
-        done = subprocess.run(
-            [self.commands / "airflow", *arguments],
-            env=self.environment(),
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            message = f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
-            raise RuntimeError(message)
-        return done.stdout
+        command: list[str | Path] = [self.commands / "airflow", *arguments]
+        return output_of(command, self.home, self.environment(), TIMEOUT_SECONDS)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -128,9 +110,7 @@ class Airflow:
 
     def state_of(self, dag: str, run: str) -> str:
         """State of a run of a DAG: queued, running, success or failed."""
-        from json import loads  # noqa: PLC0415
-
-        runs = loads(self.run("dags", "list-runs", dag, "--output", "json").strip().splitlines()[-1])
+        runs = json.loads(self.run("dags", "list-runs", dag, "--output", "json").strip().splitlines()[-1])
         return next(str(one["state"]) for one in runs if one["run_id"] == run)
 
     def wait_for(self, dag: str, run: str) -> str:

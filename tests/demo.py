@@ -33,11 +33,9 @@ STYLED = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 def main() -> int:
     """Run the demo; the exit code is 0 where the table equals the Space after both runs."""
     began = time.monotonic()
-    pipeline = Pipeline(ROOT / "output" / "demo")
     say(f"{bold('tap-signalwire-logs')}  from a Space to a table that stays true\n")
     say("Installing the tap and the loader with Meltano (a few seconds, longer the first time) ...")
-    pipeline.prepare()
-    pipeline.forget()
+    pipeline = Pipeline.installed(ROOT / "output" / "demo", "target-duckdb")
     # In the afternoon, when many messages are under way; long enough ago for what follows to be in the past.
     afternoon = datetime.now(timezone.utc).replace(hour=16, minute=0, second=0, microsecond=0) - timedelta(days=2)
     with Simulator(messages=MESSAGES, seed=42, days=DAYS, clock=afternoon) as sim:

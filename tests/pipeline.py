@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tests.run import SCRIPTS, output_of, with_scripts
+
 if TYPE_CHECKING:
     from tests.space import Simulator
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = Path(sys.executable).parent
+MELTANO = SCRIPTS / "meltano"
 TIMEOUT_SECONDS = 600
 
 
@@ -28,13 +28,17 @@ class Pipeline:
 
     folder: Path
 
-    def prepare(self) -> None:
-        """Install the tap and the loaders."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    @classmethod
+    def installed(cls, folder: Path, *loaders: str) -> Pipeline:
+        """Pipeline with the tap and just these loaders, and nothing landed yet."""
+        pipeline = cls(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        (self.folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
-        shutil.copytree(ROOT / "orchestrate", self.folder / "orchestrate", dirs_exist_ok=True)
-        self.meltano("install")
+        (folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
+        shutil.copytree(ROOT / "orchestrate", folder / "orchestrate", dirs_exist_ok=True)
+        pipeline.meltano("install", "tap-signalwire-logs", *loaders)
+        pipeline.forget()
+        return pipeline
 
     def forget(self) -> None:
         """Drop the state and what landed, and keep the installed plugins."""
@@ -50,9 +54,9 @@ class Pipeline:
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a Meltano command, with its log to read."""
         return subprocess.Popen(
-            self._command(arguments),
+            [MELTANO, *arguments],
             cwd=self.folder,
-            env=self._environment(variables),
+            env=with_scripts(NO_COLOR="1", **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -60,32 +64,7 @@ class Pipeline:
 
     def meltano(self, *arguments: str, **variables: str) -> str:
         """Run a Meltano command; gives its log, or raises it."""
-        done = subprocess.run(
-            self._command(arguments),
-            cwd=self.folder,
-            env=self._environment(variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            message = f"meltano {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
-            raise RuntimeError(message)
-        return done.stdout
-
-    def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        return [str(SCRIPTS / "meltano"), *arguments]
-
-    def _environment(self, variables: dict[str, str]) -> dict[str, str]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_"))
-        }
-        kept.pop("VIRTUAL_ENV", None)
-        return {**kept, "PATH": f"{SCRIPTS}{os.pathsep}{kept['PATH']}", "NO_COLOR": "1", **variables}
+        return output_of([MELTANO, *arguments], self.folder, with_scripts(NO_COLOR="1", **variables), TIMEOUT_SECONDS)
 
     @property
     def database(self) -> Path:

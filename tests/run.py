@@ -8,14 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.space import Simulator
 
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
+SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 240
 
 
@@ -63,11 +63,32 @@ def config_for(sim: Simulator, **settings: Any) -> dict[str, Any]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without anything that would set the tap."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "SIGNALWIRE_", "MELTANO_"))
-    }
-    return {**kept, **variables}
+    """This process's environment without anything that would set the tap, a loader, Meltano or Airflow."""
+    ours = ("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_", "VIRTUAL_ENV")
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(ours)}, **variables}
+
+
+def with_scripts(**variables: str) -> dict[str, str]:
+    """The same, with the commands of this process's Python first on the PATH."""
+    return environment(PATH=f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", **variables)
+
+
+def output_of(command: list[str | Path], folder: Path, variables: dict[str, str], seconds: float) -> str:
+    """Run a command to its end; gives what it said, or raises it."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if done.returncode:
+        message = f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}"
+        raise RuntimeError(message)
+    return done.stdout
 
 
 def run_tap(

@@ -39,9 +39,7 @@ def commands() -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    pipeline = Pipeline(tmp_path_factory.mktemp("project"))
-    pipeline.prepare()
-    return pipeline
+    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-postgres")
 
 
 @pytest.fixture

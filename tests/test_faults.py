@@ -231,6 +231,25 @@ def test_every_entry_of_errors_is_shown_and_no_phone_number(sim: Simulator, tmp_
     assert "too_bad (from): is +… really" in run.log
 
 
+@pytest.mark.parametrize("record_source", ["get", "list"])
+def test_a_full_disk_is_said_once_and_nothing_is_lost(record_source: str, tmp_path: Path) -> None:
+    with Simulator(messages=9_000, seed=7, days=5) as sim:
+        config = config_for(sim, record_source=record_source)
+        path = write_json(tmp_path / "config.json", config)
+        # No file may grow past 64 KiB: that is how a full disk looks from inside.
+        command = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *COMMAND, "--config", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=60)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "curl" not in done.stderr
+        said = [line for line in done.stderr.splitlines() if "make room" in line]
+        assert len(said) == 1
+        assert "`TMPDIR`" in said[0]
+        full = Run(done.returncode, done.stdout, done.stderr)
+        rest = run_tap(tmp_path, config, state=full.state if full.states else {})
+        assert {**full.by_id, **rest.by_id} == sim.truth()
+
+
 # Lists that lie
 
 

@@ -16,10 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    pipeline = Pipeline(tmp_path_factory.mktemp("project"))
-    pipeline.prepare()
-    pipeline.forget()
-    return pipeline
+    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
 
 
 def _drifted(sim: Simulator) -> dict[str, str]:

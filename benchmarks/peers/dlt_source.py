@@ -22,7 +22,7 @@ os.environ.update(
 )
 
 import dlt  # noqa: E402 - its settings come first
-from dlt.sources.helpers import requests  # noqa: E402
+from dlt.sources.helpers import requests  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
