@@ -14,12 +14,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
+from singer_sdk import SchemaDirectory, StreamSchema
 from singer_sdk.exceptions import FatalSyncError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
+from tap_signalwire_logs import schemas
 from tap_signalwire_logs.discovery import Discovery, Found
 from tap_signalwire_logs.errors import MissingError, Stopped
 from tap_signalwire_logs.fetch import Prefetch, in_order
@@ -95,6 +97,8 @@ class LogStream(Stream):
     charged_where: ClassVar[Mapping[str, tuple[str, ...]]]
     """Logs that are final only once they have a charge: for each of these fields, how its value begins."""
 
+    schema: ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
+    selected_by_default = False
     primary_keys: ClassVar[tuple[str, ...]] = ("id",)
     replication_key = "created_at"
     # The reader fits records to the schema: cheaper than the SDK's conforming, and exact with money.

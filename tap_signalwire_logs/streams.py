@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from singer_sdk import SchemaDirectory, StreamSchema
-
-from tap_signalwire_logs import schemas
 from tap_signalwire_logs.base import LogStream
-
-SCHEMAS = SchemaDirectory(schemas)
 
 
 class MessageLogsStream(LogStream):
     """Messages, one record for each segment."""
 
     name = "message_logs"
+    selected_by_default = True
     path = "/api/messaging/logs"
     scope = "Messaging"
     ids_setting = "message_log_ids"
     final_statuses = frozenset({"delivered", "undelivered", "failed", "received"})
     charged_where: ClassVar = {"direction": ("outbound",)}
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 class VoiceLogsStream(LogStream):
     """Calls and their legs."""
 
     name = "voice_logs"
-    selected_by_default = False
     path = "/api/voice/logs"
     scope = "Voice"
     ids_setting = "voice_log_ids"
     final_statuses = frozenset({"busy", "failed", "no-answer", "canceled", "completed", "ended"})
     charged_where: ClassVar = {"status": ("completed", "ended")}
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 class VoiceLogEventsStream(VoiceLogsStream):
@@ -44,46 +37,39 @@ class VoiceLogEventsStream(VoiceLogsStream):
     part = "events"
     primary_keys = ("log_id", "position")
     replication_key = "event_at"
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 class FaxLogsStream(LogStream):
     """Faxes."""
 
     name = "fax_logs"
-    selected_by_default = False
     path = "/api/fax/logs"
     scope = "Fax"
     ids_setting = "fax_log_ids"
     final_statuses = frozenset({"busy", "failed", "no-answer", "canceled", "completed"})
     charged_where: ClassVar = {"status": ("completed",)}
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 class VideoLogsStream(LogStream):
     """Sessions in video rooms."""
 
     name = "video_logs"
-    selected_by_default = False
     path = "/api/video/logs"
     scope = "Video"
     ids_setting = "video_log_ids"
     final_statuses = frozenset({"completed"})
     charged_where: ClassVar = {}
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 class ConferenceLogsStream(LogStream):
     """Conferences, of which there is a list and no get."""
 
     name = "conference_logs"
-    selected_by_default = False
     path = "/api/logs/conferences"
     scope = "Voice or Video"
     ids_setting = None
     final_statuses = frozenset({"completed"})
     charged_where: ClassVar = {"type": ("video_",)}
-    schema: ClassVar[StreamSchema] = StreamSchema(SCHEMAS)
 
 
 STREAMS: list[type[LogStream]] = [

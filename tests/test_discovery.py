@@ -134,6 +134,20 @@ def test_windows_meet_without_gap_or_overlap_and_cover_the_range() -> None:
         assert all(one.end <= other.start for one, other in itertools.pairwise(found))
 
 
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("keep_records", [True, False], ids=["for the entries", "for the gets"])
+def test_full_windows_are_listed_side_by_side_where_the_entries_are_the_records(
+    keep_records: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBES_ABREAST", 1)
+    with Simulator(messages=400, days=20, clock=NOW) as sim:
+        sim.latency = 0.02
+        with discovery_of(sim, 10, keep_records=keep_records) as discovery:
+            found = list(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
+        assert len(found) > 10
+        assert sim.max_in_flight == (4 if keep_records else 1)
+
+
 def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> None:
     with Simulator(messages=30_000, days=2, clock=NOW) as sim:
         old = sim.add({"created_at": to_text(parse_created_at(NOW.isoformat()) - 3_650 * DAY)})

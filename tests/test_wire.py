@@ -99,3 +99,4 @@ def test_answers_may_be_compressed_and_a_broken_one_is_tried_again(sim: Simulato
     assert run.code == 0, run.log
     assert run.by_id == sim.truth()
     assert "1 retries" in run.log
+    assert all("gzip" in request.headers["accept-encoding"] for request in sim.requests)
