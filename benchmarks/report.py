@@ -36,7 +36,7 @@ HOW = """## How it is measured
 `uv run poe bench JOB ...` measures just those jobs anew, `uv run poe bench --report` writes this page from
 `results.json`, and `--scale 0.01` makes a trial of it. It runs on Linux."""
 
-BEFORE = """The same profile of the tap before it was made fast (commit b9a630f, 2026-11-24, the same machine): 400 µs a log
+BEFORE = """The same profile of the tap before it was made fast (commit b9a630f, 2026-11-24, same machine): 400 µs a log
 got, of them HTTP 272, order and state 84, encode and write 15; 39 µs a log listed, of them the SDK 7, encode and write
 7, HTTP 7, order and state 6, records 5. What took the most away: libcurl with all transfers on one thread, in place of
 requests' `HTTPAdapter` on a thread for each request in flight; records decoded into a structure made of the schema, in
