@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 4_000
 MOST_RECENT = 4_000
 
-FREE_LOOKS = 12
+FREE_LOOKS = 36
 """Looks at a waiting log that found it unchanged, before looks are spaced out."""
 
 LOOK_AGAIN_SHARE = 0.1
