@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
 
@@ -11,8 +12,10 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201 - the command's output
         return
-    from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
-
+    try:
+        from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     TapSignalWireLogs.cli()
 
 

@@ -34,7 +34,7 @@ from tap_signalwire_logs.windows import in_micros, parse_created_at, to_micros
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from singer_sdk.helpers.types import Context
@@ -76,6 +76,39 @@ class WindowClosed:
     """Every log before this mark has been emitted; `newest` is the latest created_at among them."""
 
     newest: int | None
+
+
+class Due:
+    """Logs that wait and are to be looked at in this run, by created_at and ID; each is handed on once.
+
+    One that is listed is known by its ID: what the list says of its created_at may have changed.
+    """
+
+    def __init__(self, logs: Iterable[tuple[int, str]]) -> None:
+        """Take them in their order."""
+        self._queue = deque(logs)
+        self._left = {log_id for _, log_id in self._queue}
+        self._handed_on: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there were any."""
+        return bool(self._left or self._handed_on)
+
+    def before(self, place: tuple[int, str] | None) -> Iterator[Log]:
+        """Those before a place of the order, or all that are left."""
+        while self._queue and (place is None or self._queue[0] < place):
+            created, log_id = self._queue.popleft()
+            if log_id in self._left:
+                self._left.remove(log_id)
+                self._handed_on.add(log_id)
+                yield Log(log_id, created)
+
+    def gives_way_to(self, log_id: str) -> bool:
+        """Whether a listed log is still to be handed on; it is then none of these any more."""
+        if log_id in self._left:
+            self._left.remove(log_id)
+            return True
+        return log_id not in self._handed_on
 
 
 class LogStream(Stream):
@@ -136,6 +169,7 @@ class LogStream(Stream):
             lookback=in_micros(settings.lookback),
             refresh=in_micros(settings.refresh),
             lists_again=self.ids_setting is None,
+            shared_by=self._streams_in_state,
         )
         source = self._source(channel)
         logs: Generator[Log | WindowClosed | None, None, None]
@@ -205,6 +239,12 @@ class LogStream(Stream):
     def _keeps_state(self) -> bool:
         return self.replication_method != REPLICATION_FULL_TABLE and self._ids is None
 
+    @property
+    def _streams_in_state(self) -> int:
+        """Streams of which a STATE of this run tells."""
+        selected = {name for name, stream in self._tap.streams.items() if stream.selected}
+        return len(selected | self._tap.state.get("bookmarks", {}).keys() | {self.name})
+
     def _configured(self, ids: ConfiguredIds) -> Generator[Log, None, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: Spool[tuple[str, int]] = Spool(itemgetter(0))
@@ -225,6 +265,8 @@ class LogStream(Stream):
         if state.discover_from is not None:
             start = max(state.discover_from, start or 0)
         end = to_micros(settings.end_date) if settings.end_date else now
+        if start is not None and start >= end:
+            self.logger.warning("`start_date` is still to come: nothing is discovered before")
         discovery = Discovery(
             channel,
             self.path,
@@ -233,7 +275,7 @@ class LogStream(Stream):
             keep_records=self._takes_entries or settings.include_deleted,
         )
         # Where there is no get, a log outside of the range is not seen in this run, and goes on waiting.
-        waiting = deque(due for due in state.due() if self.ids_setting or (start or 0) <= due[0] < end)
+        waiting = Due(due for due in state.due() if self.ids_setting or (start or 0) <= due[0] < end)
         windows = Prefetch(discovery.windows(start, end), f"{self.name}-list", self._tap.stop)
         with closing(windows):
             for found in windows:
@@ -248,8 +290,9 @@ class LogStream(Stream):
                         log.share = (created - start) / max(end - start, 1)
                         yield log
                 yield WindowClosed(newest)
-        for created, log_id in waiting:
-            yield Log(log_id, created, share=1.0)
+        for log in waiting.before(None):
+            log.share = 1.0
+            yield log
         yield WindowClosed(None)
 
     def _emit(
@@ -365,20 +408,16 @@ def _is_some(charge: Any) -> bool:
         return False
 
 
-def _merged(waiting: deque[tuple[int, str]], found: Found) -> Iterator[Log]:
+def _merged(waiting: Due, found: Found) -> Iterator[Log]:
     """Logs of a window together with those waiting from before its end, by created_at and ID, each once."""
+    if not waiting:
+        yield from (Log(log_id, created, listed) for created, log_id, listed in found.entries.drain())
+        return
     for created, log_id, listed in found.entries.drain():
-        while waiting and waiting[0] < (created, log_id):
-            yield _waiting_log(*waiting.popleft())
-        if waiting and waiting[0] == (created, log_id):
-            waiting.popleft()
-        yield Log(log_id, created, listed)
-    while waiting and waiting[0][0] < found.window.end:
-        yield _waiting_log(*waiting.popleft())
-
-
-def _waiting_log(created: int, log_id: str) -> Log:
-    return Log(log_id, created)
+        yield from waiting.before((created, log_id))
+        if waiting.gives_way_to(log_id):
+            yield Log(log_id, created, listed)
+    yield from waiting.before((found.window.end, ""))
 
 
 def _is_not_the_line_on_unhandled_errors(line: logging.LogRecord) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import email.utils
 import heapq
 import logging
-import re
 import threading
 import time
 from collections import deque
@@ -31,7 +30,8 @@ from tap_signalwire_logs.errors import (
     Stopped,
     UnauthorizedError,
 )
-from tap_signalwire_logs.exact_json import decode_json
+from tap_signalwire_logs.exact_json import decode_json, without_lone_surrogates
+from tap_signalwire_logs.mask import masked
 from tap_signalwire_logs.wire import Answer, Broken, Wire
 
 if TYPE_CHECKING:
@@ -53,8 +53,6 @@ HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 # Hundreds of requests may fail at once; one line tells of them.
 WARNING_EVERY_SECONDS = 10.0
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-_PHONE_NUMBER = re.compile(r"\+\d{6,15}")
 
 
 @dataclass
@@ -339,7 +337,7 @@ class Client:
         status, body = outcome.status, outcome.read()
         if status == HTTPStatus.OK:
             try:
-                return request.decode(body)
+                return _decoded(request, body)
             except NoAnswerError as error:
                 return Failure(f"{status}, but {error}", status)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -395,6 +393,16 @@ class Client:
         )
 
 
+def _decoded(request: _Request[Decoded], body: bytes | bytearray) -> Decoded:
+    try:
+        return request.decode(body)
+    except msgspec.DecodeError:
+        mended = without_lone_surrogates(body)
+        if mended == body:
+            raise
+        return request.decode(mended)
+
+
 def wait_seconds(failure: Failure, tries: int) -> float:
     """Seconds between a failed try and the next, given how many tries there were: the one place that decides."""
     if failure.retry_after is not None:
@@ -425,10 +433,9 @@ def _refusal(request: _Request[Any], answer: Answer, errors: list[str], detail: 
         )
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         return MissingError(f"{what}{detail}")
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        for error in errors:
-            if error.startswith(HISTORY_LIMIT_CODE):
-                return MissingError(f"{what}{detail}", history_limit=error)
+    is_too_old = bool(errors) and all(error.startswith(HISTORY_LIMIT_CODE) for error in errors)
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and is_too_old:
+        return MissingError(f"{what}{detail}", history_limit=errors[0])
     if answer.header("location"):
         return FatalError(f"{what}; a redirect, which is not followed with credentials; check `space`")
     return FatalError(
@@ -462,6 +469,7 @@ def _errors(body: bytes | bytearray) -> list[str]:
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict):
             code, attribute, message = (str(entry.get(key) or "") for key in ("code", "attribute", "message"))
-            line = f"{code}{f' ({attribute})' if attribute else ''}: {message}"
-            lines.append(_PHONE_NUMBER.sub("+…", line)[:300])
-    return lines
+            lines.append(f"{code}{f' ({attribute})' if attribute else ''}: {message}")
+        elif isinstance(entry, str):
+            lines.append(entry)
+    return [masked(line)[:300] for line in lines]

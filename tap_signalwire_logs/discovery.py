@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +23,7 @@ from tap_signalwire_logs.windows import (
     DAY,
     SECOND,
     TARGET_LOGS,
+    Below,
     Bounds,
     Window,
     instants_between,
@@ -56,6 +57,8 @@ SMALLEST_PAGE = 10
 SHORT_PAGE = 100
 SERVER_ERROR = 500
 LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+CREATED_BEFORE = "(created_before)"
+"""How an error of the service tells that it is the upper bound which it refuses."""
 
 MOST_ABREAST = 16
 """Windows that are listed side by side where their records are what the run is after."""
@@ -120,6 +123,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _TooFull:
+    window: Window
     logs: int
     span: int
 
@@ -150,6 +154,7 @@ class Discovery:
         self._pool = Pool(max(self._most_abreast, PROBES_ABREAST), "list")
         self._bounds: Bounds | None = None
         self._finding = threading.Lock()
+        self._start: int | None = None
         self._limit_said = False
 
     def windows(self, start: int | None, end: int) -> Iterator[Found]:
@@ -161,20 +166,21 @@ class Discovery:
         Raises:
             FatalError, UnauthorizedError, ExhaustedError: The list can't be walked to its end.
         """
+        self._start = start
         try:
-            whole = Window(start or 0, end, open_below=start is None)
+            whole = Window(start or 0, end, Below.OPEN if start is None else Below.SPARE)
             yield from self._cut(whole, whole.width)
         finally:
             self._pool.close()
 
     def _cut(self, whole: Window, width: int) -> Iterator[Found]:
         plan: deque[tuple[Window, Future[Found | _TooFull]]] = deque()
-        cursor, open_below = whole.start, whole.open_below
+        cursor, below = whole.start, whole.below
         while plan or cursor < whole.end:
             while cursor < whole.end and len(plan) < self._abreast * WINDOWS_PER_WALKER:
-                window = window_from(cursor, whole.end, width, self._bounds or Bounds.DAYS, open_below=open_below)
+                window = window_from(cursor, whole.end, width, self._bounds or Bounds.DAYS, below)
                 plan.append((window, self._pool.submit(partial(self._list, window))))
-                cursor, open_below = window.end, False
+                cursor, below = window.end, Below.SPARE
             window, listing = plan.popleft()
             outcome = listing.result()
             if isinstance(outcome, Found):
@@ -183,23 +189,28 @@ class Discovery:
                 is_full = outcome.entries.count * 4 > TARGET_LOGS
                 self._abreast = min(self._abreast * 2, self._most_abreast) if is_full else 1
             else:
-                width = narrower(window, outcome.logs, outcome.span, self._bounds or Bounds.DAYS)
+                width = narrower(outcome.window, outcome.logs, outcome.span, self._bounds or Bounds.DAYS)
                 self._abreast = self._most_abreast
-                yield from self._cut(self._without_quiet(window, width), width)
+                yield from self._cut(self._without_quiet(outcome.window, width), width)
 
     def _list(self, window: Window) -> Found | _TooFull:
-        """Walk one window, with smaller pages where the service can't make large ones."""
+        """Walk one window, with smaller pages where the service can't make large ones, as far back as it keeps logs."""
         while True:
             page_size = self._page_size
             try:
                 return self._walk(window, page_size)
             except MissingError as error:
-                if window.open_below or not error.history_limit:
-                    if error.history_limit:
-                        return Found(window, Spool(itemgetter(0, 1)))
-                    raise FatalError(str(error)) from None
-                self._say_limit(window, error.history_limit)
-                window = Window(window.start, window.end, open_below=True)
+                limit = _history_limit(error)
+                self._say_limit(limit)
+                if window.below is Below.SPARE:
+                    window = replace(window, below=Below.OPEN)
+                elif limit.is_after(window):
+                    return Found(window, Spool(itemgetter(0, 1)))
+                elif window.below is Below.OPEN and limit.instant is not None:
+                    window = Window(max(window.start, limit.instant), window.end, Below.EXACT)
+                else:
+                    message = f"{error}; the list can't be read to its end; set `start_date` to a later date"
+                    raise FatalError(message) from None
             except ExhaustedError as error:
                 if error.status is None or error.status < SERVER_ERROR or page_size <= SMALLEST_PAGE:
                     raise
@@ -223,16 +234,17 @@ class Discovery:
                     return self._walk(window, page_size)
             if page.next and number and can_narrow and is_too_full(seen.count, seen.span, window):
                 seen.entries.close()
-                return _TooFull(seen.entries.count, seen.span)
+                return _TooFull(window, seen.entries.count, seen.span)
         return Found(window, seen.entries)
 
     def _pages(
         self, window: Window, bounds: Bounds, page_size: int, take: Callable[[Entries], Taken]
     ) -> Iterator[Page[Taken]]:
-        parameters: dict[str, str | int] = {**window.parameters(bounds), "page_size": page_size}
-        if self._include_deleted:
-            parameters["include_deleted"] = "true"
-        return walk(self._channel, self._path, parameters, take)
+        for question in window.questions(bounds):
+            parameters: dict[str, str | int] = {**question, "page_size": page_size}
+            if self._include_deleted:
+                parameters["include_deleted"] = "true"
+            yield from walk(self._channel, self._path, parameters, take)
 
     def _take(self, seen: _Seen) -> Callable[[Entries], list[int]]:
         """Takes what lies in the window out of a page; gives the created_at of all its entries."""
@@ -277,14 +289,14 @@ class Discovery:
         none_before, some_before = window.start, window.end - max(width, SECOND)
         for _ in range(ROUNDS_OF_PROBES):
             ends = instants_between(none_before, some_before, window.end, PROBES_ABREAST, bounds)
-            parts = [Window(window.start, end, window.open_below) for end in ends]
+            parts = [replace(window, end=end) for end in ends]
             asked = [self._pool.submit(partial(self._holds_any, before, bounds)) for before in parts]
             for before, holds_any in zip(parts, asked, strict=True):
                 if holds_any.result():
                     some_before = before.end
                     break
                 none_before = before.end
-        return Window(none_before, window.end, open_below=window.open_below and none_before == window.start)
+        return replace(window, start=none_before)
 
     def _holds_any(self, window: Window, bounds: Bounds) -> bool:
         try:
@@ -293,20 +305,48 @@ class Discovery:
             pages = self._pages(window, bounds, page_size, self._instants)
             return any(window.holds(created) for page in pages for created in page.taken)
         except MissingError as error:
-            if error.history_limit:
-                return False
-            raise FatalError(str(error)) from None
+            return not _history_limit(error).is_after(window)
 
-    def _say_limit(self, window: Window, sentence: str) -> None:
+    def _say_limit(self, limit: _HistoryLimit) -> None:
+        """Say once that the range begins before the kept history."""
+        if self._start is None or (limit.instant is not None and self._start >= limit.instant):
+            return
         with self._finding:
             is_said, self._limit_said = self._limit_said, True
         if is_said:
             return
-        date = LIMIT_DATE.search(sentence)
-        kept = f"from {date.group()} on" if date else f"only so far ({sentence})"
         logger.warning(
             "The Space keeps its logs %s; what was created from %s until then is not to be had any more, "
             "and the run goes on from there",
-            kept,
-            to_text(window.start),
+            f"only so far ({limit.sentence})" if limit.instant is None else f"from {to_text(limit.instant)[:10]} on",
+            to_text(self._start),
         )
+
+
+@dataclass(frozen=True)
+class _HistoryLimit:
+    """How far back the Space keeps logs: its own sentence, and the start of the day that this names, if it does."""
+
+    sentence: str
+    instant: int | None
+
+    def is_after(self, window: Window) -> bool:
+        """Whether nothing of a window is kept."""
+        return CREATED_BEFORE in self.sentence if self.instant is None else window.end <= self.instant
+
+
+def _history_limit(error: MissingError) -> _HistoryLimit:
+    """The limit of which a list's refusal tells.
+
+    Raises:
+        FatalError: It tells of none: there is no such list.
+    """
+    if not error.history_limit:
+        message = f"{error}; check `space`"
+        raise FatalError(message) from None
+    date = LIMIT_DATE.search(error.history_limit)
+    try:
+        instant = parse_created_at(date.group()) if date else None
+    except ValueError:
+        instant = None
+    return _HistoryLimit(error.history_limit, instant)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Taken = TypeVar("Taken")
 
-MOST_EMPTY_PAGES = 1_000
+MOST_BARREN_PAGES = 1_000
+"""Pages in a row that are empty, or show just what another has shown."""
 
 # IDs become a part of the get endpoint's path, and must not be able to name another path.
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]*")
@@ -37,9 +38,9 @@ class Listed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Page(Generic[Taken]):
-    """One page: how many entries it had, what was made of them, and the link to the next page (None on the last)."""
+    """One page: a hash of its IDs (0 for none), what was made of its entries, and the next link (None on the last)."""
 
-    count: int
+    ids: int
     taken: Taken
     next: str | None
 
@@ -60,27 +61,30 @@ def walk(
             so that of many lists walked at once no more than one page is held in memory.
 
     Raises:
-        FatalError: The list can't be walked to its end: a loop, a link to another origin, or no end of empty pages.
+        FatalError: The list can't be walked to its end: a loop, a link to another origin, or no end of pages with
+            nothing new.
         ExhaustedError, MissingError, UnauthorizedError: As `Channel.get`.
     """
     target = path
     query: Mapping[str, str | int] | None = parameters
     seen: set[str] = set()
-    empty = 0
+    shown = {0}
+    barren = 0
     while True:
         page = channel.get(target, query, decode=partial(_decode_page, take))
         yield page
         if page.next is None:
             return
-        url = urljoin(channel.origin + target, page.next)
+        url = _absolute(channel.origin + target, page.next)
         if not same_origin(url, channel.origin):
             message = f"GET {path}: the next page lies on another origin, which is not followed; the list is incomplete"
             raise FatalError(message)
-        empty = 0 if page.count else empty + 1
-        if url in seen or empty > MOST_EMPTY_PAGES:
+        barren = barren + 1 if page.ids in shown else 0
+        if url in seen or barren > MOST_BARREN_PAGES:
             message = f"GET {path}: the pages go round in circles; the list is incomplete, run again later"
             raise FatalError(message)
         seen.add(url)
+        shown.add(page.ids)
         parts = urlsplit(requote_uri(url))
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         query = None
@@ -103,7 +107,18 @@ def _decode_page(take: Callable[[list[tuple[Listed, msgspec.Raw]]], Taken], body
     if page.links.next == "" or not all(SAFE_ID.fullmatch(listed.id) for listed, _ in entries):
         message = "`links.next` is no link, or an entry has no usable `id`"
         raise NoAnswerError(message)
-    return Page(len(entries), take(entries), page.links.next)
+    ids = hash(tuple([listed.id for listed, _ in entries])) if entries else 0
+    return Page(ids, take(entries), page.links.next)
+
+
+def _absolute(base: str, link: str) -> str:
+    """URL of a link; an empty one, which has no origin, where it is none at all."""
+    try:
+        url = urljoin(base, link)
+        urlsplit(url)
+    except ValueError:
+        return ""
+    return url
 
 
 class _Links(msgspec.Struct):

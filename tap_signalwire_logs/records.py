@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_signalwire_logs.exact_json import decode_json, encode_json
+from tap_signalwire_logs.mask import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,11 +89,14 @@ class Reader:
         if value is None:
             return None
         if isinstance(value, list) and "array" in types:
-            return [self._fit(one, schema["items"], f"{path}[]") for one in value if one is not None]
+            fitted = [self._fit(one, schema["items"], f"{path}[]") for one in value]
+            return [one for one in fitted if one is not None]
         if isinstance(value, dict) and "object" in types:
-            return self._fit_object(value, schema.get("properties", {}), path)
+            return (
+                self._fit_object(value, schema["properties"], path) if "properties" in schema else _without_nul(value)
+            )
         if isinstance(value, str) and "string" in types:
-            return value.replace("\0", "")
+            return _without_nul(value)
         if any(type(value) in PYTHON_TYPES[kind] for kind in types if kind in PYTHON_TYPES):
             return value
         fitted = _convert(value, types)
@@ -114,7 +118,7 @@ class Reader:
     def _say(self, path: str, what: str) -> None:
         if path not in self._said:
             self._said.add(path)
-            logger.warning("%s: the field %r %s", self._stream, path[:100], what)
+            logger.warning("%s: the field %r %s", self._stream, masked(path[:100]), what)
 
 
 def _exact_types(schema: Mapping[str, Any]) -> frozenset[type]:
@@ -124,6 +128,17 @@ def _exact_types(schema: Mapping[str, Any]) -> frozenset[type]:
     if "null" in schema["type"]:
         types.add(type(None))
     return frozenset(types)
+
+
+def _without_nul(value: Any) -> Any:
+    """Decoded JSON of any shape without NUL characters."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nul(inner) for inner in value]
+    return value
 
 
 def _convert(value: Any, types: list[str]) -> Any:

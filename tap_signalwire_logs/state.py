@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-# Together about 0.6 MB of JSON at most, of the 1 MB that a STATE message may have.
-MOST_WAITING = 4_000
-MOST_RECENT = 4_000
+MOST_REMEMBERED = 4_800
+"""Waiting logs that a STATE may hold, and as many recent ones: together less than the 1 MB that it may have."""
 
 FREE_LOOKS = 36
 """Looks at a waiting log that found it unchanged, before looks are spaced out."""
@@ -60,6 +59,7 @@ class LogState:
         lookback: Microseconds before the bookmark at which a run begins.
         refresh: Microseconds from its creation for which a log that is not final is fetched again.
         lists_again: Whether waiting logs are looked at by listing from the oldest on, for there is no get.
+        shared_by: Streams that share a STATE message's room.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class LogState:
         lookback: int,
         refresh: int,
         lists_again: bool = False,
+        shared_by: int = 1,
     ) -> None:
         """Read what the last run left; what can't be read is left out, at the price of fetching more."""
         self._stored = stored
@@ -79,12 +80,15 @@ class LogState:
         self._lookback = lookback
         self._refresh = refresh
         self._lists_again = lists_again
+        self._most = MOST_REMEMBERED // shared_by
         self.bookmark = _instant(stored.get("replication_key_value"))
         self._held: int | None = None
         self.waiting: dict[str, Waiting] = {}
         for log_id, (created, *rest) in _entries(stored.get("waiting")):
             self.waiting[log_id] = Waiting(created, *_fingerprint_and_looks(rest))
-        self._recent: deque[tuple[int, str]] = deque(maxlen=MOST_RECENT)
+        for log_id in list(self.waiting)[self._most :]:
+            self._hold(self.waiting.pop(log_id).created)
+        self._recent: deque[tuple[int, str]] = deque(maxlen=self._most)
         for log_id, (created, *_) in _entries(stored.get("recent")):
             self._recent.append((created, log_id))
         self._next_from = self.discover_from or 0
@@ -113,25 +117,25 @@ class LogState:
         log = self.waiting.get(log_id)
         if log is None or log.fingerprint != fingerprint(records):
             return False
-        if is_final:
+        if is_final or self._now - log.created >= self._refresh:
             self._done_with(log_id, log.created)
             return True
-        if self._now - log.created >= self._refresh:
-            del self.waiting[log_id]
-        else:
-            log.looks += 1
-            log.looked = self._now
+        log.looks += 1
+        log.looked = self._now
         return True
 
     def emitted(self, log_id: str, created: int, records: list[Record], *, is_final: bool) -> None:
         """Note that what a log has, has been written."""
         if is_final or self._now - created >= self._refresh:
             self._done_with(log_id, created)
-        elif log_id in self.waiting or len(self.waiting) < MOST_WAITING:
+        elif log_id in self.waiting or len(self.waiting) < self._most:
             self.waiting[log_id] = Waiting(created, fingerprint(records))
-        elif self._held is None or created < self._held:
-            # More than the state may hold: the bookmark stays here, and the next run lists again from this log on.
-            self._held = created
+        else:
+            self._hold(created)
+
+    def _hold(self, created: int) -> None:
+        """Keep the bookmark at a log that the state has no room for: the next run lists again from there on."""
+        self._held = created if self._held is None else min(self._held, created)
 
     def _done_with(self, log_id: str, created: int) -> None:
         self.waiting.pop(log_id, None)

@@ -116,8 +116,8 @@ class TapSignalWireLogs(Tap):
         config = config or _ConfigInput()
         tap = cls(
             config=config.config,
-            state=None if state is None else _read_object(state, "--state", "bookmarks"),
-            catalog=None if catalog is None else _read_object(catalog, "--catalog", "streams"),
+            state=None if state is None else _read_object(state, "--state", "bookmarks", dict),
+            catalog=None if catalog is None else _read_object(catalog, "--catalog", "streams", list),
             parse_env_config=config.parse_env,
         )
 
@@ -185,16 +185,16 @@ class TapSignalWireLogs(Tap):
         self.stop.set()
 
 
-def _read_object(file: IO[str], option: str, part: str) -> dict[str, Any]:
-    """JSON object of a file on the command line, whose `part` is again made of objects."""
+def _read_object(file: IO[str], option: str, part: str, kind: type[dict[str, Any] | list[Any]]) -> dict[str, Any]:
+    """JSON object of a file on the command line, whose `part`, of a kind, is again made of objects."""
     try:
         content = load_json(file.read())
     except ValueError as error:
         message = f"The file of {option} is no JSON: {error}"
         raise ConfigurationError(message) from None
-    parts = content.get(part, {}) if isinstance(content, dict) else None
-    inner = list(parts.values()) if isinstance(parts, dict) else parts
-    if not isinstance(inner, list) or not all(isinstance(one, dict) for one in inner):
+    parts = content.get(part, kind()) if isinstance(content, dict) else None
+    inner = parts.values() if isinstance(parts, dict) else parts
+    if not isinstance(parts, kind) or not all(isinstance(one, dict) for one in inner):
         message = f"The file of {option} holds no object with `{part}`; is it another file?"
         raise ConfigurationError(message)
     return content

@@ -39,16 +39,26 @@ class Bounds(Enum):
         return SECOND if self is Bounds.TIMESTAMPS else DAY
 
 
+class Below(Enum):
+    """How a window's start is asked for; it bounds the answer in any case."""
+
+    SPARE = "spare"
+    """With a day or a second to spare."""
+
+    OPEN = "open"
+    """Not at all."""
+
+    EXACT = "exact"
+    """By its very date, and that whole day beside it: nothing earlier may be asked for."""
+
+
 @dataclass(frozen=True)
 class Window:
-    """The logs with start <= created_at < end.
-
-    `open_below` leaves the lower bound out of the question, not out of the answer.
-    """
+    """The logs with start <= created_at < end."""
 
     start: int
     end: int
-    open_below: bool = False
+    below: Below = Below.SPARE
 
     @property
     def width(self) -> int:
@@ -59,26 +69,26 @@ class Window:
         """Whether an instant lies in the window."""
         return self.start <= created < self.end
 
-    def parameters(self, bounds: Bounds) -> dict[str, str]:
-        """List parameters whose answer holds every log of the window, inclusive or exclusive as the service may be."""
-        if bounds is Bounds.TIMESTAMPS:
-            after = _timestamp(self.start // SECOND - 1)
-            before = _timestamp(-(-self.end // SECOND) + 1)
-        else:
-            after = _date(self.start // DAY - 1)
-            before = _date(-(-self.end // DAY))
+    def questions(self, bounds: Bounds) -> list[dict[str, str]]:
+        """List parameters whose answers together hold every log of the window, whatever the service's boundary rule."""
+        in_seconds = bounds is Bounds.TIMESTAMPS
+        before = _timestamp(-(-self.end // SECOND) + 1) if in_seconds else _date(-(-self.end // DAY))
         parameters = {"created_before": before}
-        if not self.open_below and self.start // DAY > 0:
-            parameters["created_after"] = after
-        return parameters
+        if self.below is Below.OPEN or self.start < DAY:
+            return [parameters]
+        if self.below is Below.EXACT:
+            date = _date(self.start // DAY)
+            return [{**parameters, "created_after": date}, {"created_on": date}]
+        after = _timestamp(self.start // SECOND - 1) if in_seconds else _date(self.start // DAY - 1)
+        return [{**parameters, "created_after": after}]
 
 
-def window_from(start: int, end: int, width: int, bounds: Bounds, *, open_below: bool = False) -> Window:
+def window_from(start: int, end: int, width: int, bounds: Bounds, below: Below = Below.SPARE) -> Window:
     """Window at `start`, at most `width` wide and never past `end`; whole days where the service knows only those."""
     stop = start + max(width, bounds.finest)
     if bounds is Bounds.DAYS and stop < end:
         stop = max(stop // DAY * DAY, start // DAY * DAY + DAY)
-    return Window(start, min(stop, end), open_below)
+    return Window(start, min(stop, end), below)
 
 
 def width_after(width: int, logs: int) -> int:

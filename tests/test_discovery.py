@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +16,10 @@ from tap_signalwire_logs import discovery as module
 from tap_signalwire_logs import windows as windows_module
 from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.discovery import Discovery
+from tap_signalwire_logs.errors import FatalError
 from tap_signalwire_logs.windows import DAY, SECOND, parse_created_at, to_text
 from tests.space import Simulator
+from tests.space.faults import Fault
 from tests.space.simulator import LIST_PATH
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ instants = st.one_of(
     start=st.one_of(st.none(), instants),
     length=st.integers(1, 11 * 86_400),
     keep_records=st.booleans(),
+    history=st.one_of(st.none(), st.tuples(st.integers(-9, 1), st.booleans())),
 )
 def test_every_log_of_a_range_comes_exactly_once_and_in_order(
     narrow: None,  # noqa: ARG001 - in force for every example
@@ -93,12 +96,17 @@ def test_every_log_of_a_range_comes_exactly_once_and_in_order(
     start: int | None,
     length: int,
     keep_records: bool,
+    history: tuple[int, bool] | None,
 ) -> None:
     with Simulator(messages=0, clock=NOW) as sim:
         sim.granularity, sim.bounds, sim.order = granularity, bounds, order
+        kept = 0
+        if history:
+            kept, sim.unbounded = MIDNIGHT + history[0] * DAY, history[1]
+            sim.history_limit = date.fromisoformat(to_text(kept)[:10])
         end = (MIDNIGHT - 8 * DAY if start is None else start) + length * SECOND
         ids = [(instant, sim.add({"created_at": to_text(instant)})) for instant in created]
-        expected = sorted(place for place in ids if (start or 0) <= place[0] < end)
+        expected = sorted(place for place in ids if max(start or 0, kept) <= place[0] < end)
         visible = [place for place in expected if place[0] <= parse_created_at(NOW.isoformat())]
         with discovery_of(sim, page_size, keep_records=keep_records) as discovery:
             assert discovered(discovery.windows(start, end)) == visible
@@ -156,6 +164,30 @@ def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> No
         assert len(taken) == len(sim.truth())
         assert taken[0][1] == old
         assert len(sim.lists()) < 130
+
+
+@pytest.mark.parametrize("unbounded", [True, False], ids=["a list may go without a lower bound", "it may not"])
+@pytest.mark.parametrize("days", [None, 3_650, 31], ids=["all the history", "ten years", "a day too many"])
+def test_a_full_range_that_begins_before_the_kept_history_comes_whole(days: int | None, unbounded: bool) -> None:
+    with Simulator(messages=30_000, days=30, clock=NOW) as sim:
+        sim.history_limit, sim.unbounded = (NOW - timedelta(days=30)).date(), unbounded
+        end = parse_created_at(NOW.isoformat()) + 1
+        with discovery_of(sim, 1_000) as discovery:
+            taken = discovered(discovery.windows(None if days is None else end - days * DAY, end))
+        assert len(taken) == len(sim.truth())
+        assert len(sim.lists()) < 150
+
+
+def test_a_list_that_never_ends_within_the_kept_history_is_not_taken_for_whole() -> None:
+    with Simulator(messages=200, days=20, clock=NOW) as sim:
+        sim.history_limit = (NOW - timedelta(days=30)).date()
+        refusal = sim._past_history("page_token").answer.body
+        sim.faults.append(Fault("status", "page_number=3", None, status=422, body=refusal))
+        with (
+            discovery_of(sim, 50) as discovery,
+            pytest.raises(FatalError, match=r"2026-02-08 date limit.*`start_date`"),
+        ):
+            discovered(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
 
 
 def test_history_that_is_not_kept_is_passed_over_wherever_the_range_begins(caplog: pytest.LogCaptureFixture) -> None:

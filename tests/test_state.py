@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tap_signalwire_logs.state import FREE_LOOKS, MOST_RECENT, MOST_WAITING, LogState, fingerprint
+from tap_signalwire_logs.state import FREE_LOOKS, MOST_REMEMBERED, LogState, fingerprint
 from tap_signalwire_logs.windows import SECOND, parse_created_at, to_text
 
 MINUTE = 60 * SECOND
@@ -147,25 +147,25 @@ def test_past_the_bound_the_bookmark_stays_at_the_oldest_log_that_is_not_remembe
     stored: dict[str, Any] = {}
     state = state_of(stored)
     first = NOW - HOUR
-    for number in range(MOST_WAITING + 50):
+    for number in range(MOST_REMEMBERED + 50):
         emit(state, f"{number:036d}", first + number, sent())
     state.commit(NOW)
-    assert len(stored["waiting"]) == MOST_WAITING
-    assert parse_created_at(stored["replication_key_value"]) == first + MOST_WAITING
+    assert len(stored["waiting"]) == MOST_REMEMBERED
+    assert parse_created_at(stored["replication_key_value"]) == first + MOST_REMEMBERED
 
 
 def test_a_state_message_at_its_fullest_stays_under_a_megabyte() -> None:
     stored: dict[str, Any] = {}
     state = state_of(stored)
-    for number in range(MOST_WAITING + 50):
+    for number in range(MOST_REMEMBERED + 50):
         emit(state, f"{number:036d}", NOW - 123_456 + number, sent())
     for log in state.waiting.values():
         log.looks, log.looked = 9_999, NOW - 1
-    for number in range(MOST_RECENT + 50):
+    for number in range(MOST_REMEMBERED + 50):
         emit(state, f"r{number:035d}", NOW - 123_456 + number, sent("delivered"))
     state.commit(NOW)
-    assert len(stored["waiting"]) == MOST_WAITING
-    assert len(stored["recent"]) == MOST_RECENT
+    assert len(stored["waiting"]) == MOST_REMEMBERED
+    assert len(stored["recent"]) == MOST_REMEMBERED
     assert len(json.dumps(stored)) < 1_000_000
 
 

@@ -9,6 +9,7 @@ from tap_signalwire_logs.windows import (
     MOST_LOGS,
     SECOND,
     TARGET_LOGS,
+    Below,
     Bounds,
     Window,
     narrower,
@@ -52,13 +53,13 @@ def at(text: str) -> int:
             id="a whole day ends at its midnight",
         ),
         pytest.param(
-            Window(0, at("2026-02-01"), open_below=True),
+            Window(0, at("2026-02-01"), Below.OPEN),
             Bounds.DAYS,
             {"created_before": "2026-02-01"},
             id="no lower bound where all the history is wanted",
         ),
         pytest.param(
-            Window(at("2026-01-31"), at("2026-02-01"), open_below=True),
+            Window(at("2026-01-31"), at("2026-02-01"), Below.OPEN),
             Bounds.TIMESTAMPS,
             {"created_before": "2026-02-01T00:00:01Z"},
             id="no lower bound where it would lie before the kept history",
@@ -66,7 +67,14 @@ def at(text: str) -> int:
     ],
 )
 def test_a_window_is_asked_with_room_to_spare(window: Window, bounds: Bounds, asked: dict[str, str]) -> None:
-    assert window.parameters(bounds) == asked
+    assert window.questions(bounds) == [asked]
+
+
+@pytest.mark.parametrize("bounds", list(Bounds))
+def test_the_day_of_an_exact_lower_bound_is_asked_for_beside_it(bounds: Bounds) -> None:
+    window = Window(at("2026-01-31T08:00:00Z"), at("2026-02-01"), Below.EXACT)
+    after, on = window.questions(bounds)
+    assert (after["created_after"], on) == ("2026-01-31", {"created_on": "2026-01-31"})
 
 
 def test_a_window_holds_its_start_and_not_its_end() -> None:

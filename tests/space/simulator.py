@@ -80,6 +80,7 @@ class Simulator:
         bounds: Of created_after and created_before: exclusive or inclusive.
         granularity: timestamp, day (timestamps are cut to days) or dates_only (timestamps are refused).
         history_limit: Date before which nothing is kept, and no filter may point.
+        unbounded: Whether a list may go without a lower bound; else the history's limit refuses it.
         rate_limit: Answers in one second; what is more is told 429 and to come back in a second. 0 for any number.
         links: absolute or relative.
         max_page_size: Larger pages fail with 500.
@@ -111,6 +112,7 @@ class Simulator:
         self.bounds = "exclusive"
         self.granularity = "timestamp"
         self.history_limit: date | None = None
+        self.unbounded = True
         self.rate_limit = 0
         self.links = "absolute"
         self.max_page_size = 1_000
@@ -365,6 +367,8 @@ class Simulator:
     def _range(self, query: dict[str, str]) -> tuple[int, int]:
         low, high = 0, 1 << 62
         inclusive = self.bounds == "inclusive"
+        if self.history_limit and not self.unbounded and not query.keys() & {"created_after", "created_on"}:
+            raise self._past_history("created_after")
         for name in ("created_after", "created_before", "created_on"):
             if name not in query:
                 continue
