@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import signal
 import subprocess
 import threading
@@ -221,14 +222,16 @@ def test_a_token_without_the_scope_ends_the_run_at_once_and_names_it(subject: Su
 def test_every_entry_of_errors_is_shown_and_no_phone_number(sim: Simulator, tmp_path: Path) -> None:
     body = (
         b'{"errors":[{"code":"invalid_parameter","attribute":"created_after","message":"no good"},'
-        b'{"code":"too_bad","attribute":"from","message":"is +15550100001 really"}]}'
+        b'{"code":"too_bad","attribute":"from","message":"is +15550100001 or (555) 010-0001 really"},'
+        b'"just words"]}'
     )
     sim.fault("status", path=LIST, status=422, body=body, times=None)
     run = run_tap(tmp_path, config_for(sim))
     assert run.code == 1
     assert len(sim.requests) == 1
     assert "invalid_parameter (created_after): no good" in run.log
-    assert "too_bad (from): is +… really" in run.log
+    assert "too_bad (from): is … or … really" in run.log
+    assert "just words" in run.log
 
 
 @pytest.mark.parametrize("record_source", ["get", "list"])
@@ -284,6 +287,27 @@ def test_links_may_be_absolute_or_relative(links: str, sim: Simulator, tmp_path:
     run = run_tap(tmp_path, config_for(sim, record_source="list", page_size=17))
     assert run.by_id == sim.truth()
     assert len(sim.lists()) > 10
+
+
+@pytest.mark.parametrize("record_source", ["get", "list"])
+def test_pages_that_go_round_in_circles_under_ever_new_links_fail_the_run(
+    record_source: str, sim: Simulator, tmp_path: Path
+) -> None:
+    links = (f"?page_size=1000&page_token={number}" for number in itertools.count())
+    sim.fault("rewrite", path=LIST, times=None, rewrite=_with_each(links))
+    run = run_tap(tmp_path, config_for(sim, record_source=record_source))
+    assert run.code == 1
+    assert "go round in circles" in run.log
+    assert not run.states
+
+
+@pytest.mark.parametrize("link", ["http://[", "https://]:x/"])
+def test_a_next_link_that_is_none_fails_the_run_without_a_traceback(link: str, sim: Simulator, tmp_path: Path) -> None:
+    sim.fault("rewrite", path=LIST, times=None, rewrite=_with_next(link))
+    run = run_tap(tmp_path, config_for(sim))
+    assert run.code == 1
+    assert "another origin" in run.log
+    assert "Traceback" not in run.log
 
 
 @every_stream
@@ -406,6 +430,34 @@ def test_what_drifts_comes_through(empty_sim: Simulator, tmp_path: Path) -> None
     assert "carrier" not in run.by_id[new]
     assert run.log.count("'carrier' is new") == 1
     assert "status" not in run.by_id[sparse]
+
+
+def _json(answer: Any) -> bytes:
+    return json.dumps(answer, default=float).encode()
+
+
+@pytest.mark.parametrize("record_source", ["get", "list"])
+def test_half_a_character_in_a_text_does_not_hold_up_the_others(
+    record_source: str, empty_sim: Simulator, tmp_path: Path
+) -> None:
+    sim = empty_sim
+    cut = sim.add({"error_message": "aHALF", "to": "\\ud800"})
+    whole = sim.add({"error_message": "\U0001f600"})
+    sim.fault("rewrite", times=None, rewrite=lambda answer: _json(answer).replace(b"HALF", b"\\ud83d"))
+    run = run_tap(tmp_path, config_for(sim, record_source=record_source))
+    assert run.code == 0, run.log
+    assert (run.by_id[cut]["error_message"], run.by_id[cut]["to"]) == ("a\ufffd", "\\ud800")
+    assert run.by_id[whole]["error_message"] == "\U0001f600"
+
+
+def test_an_event_keeps_its_details_whatever_else_drifts(empty_sim: Simulator, tmp_path: Path) -> None:
+    sim = empty_sim
+    call = sim.add({}, family="voice_logs")
+    details = {"a": [1, {"b": "x\0y"}], "c": Decimal("1.50")}
+    sim.add({"log_id": call, "details": details, "brand_new": 1}, family="voice_log_events")
+    run = Subject("voice_log_events").run(tmp_path, sim)
+    assert run.code == 0, run.log
+    assert {"a": [1, {"b": "xy"}], "c": Decimal("1.50")} in [record["details"] for record in run.records]
 
 
 # How a run ends

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tap_signalwire_logs.base import Due
 from tap_signalwire_logs.errors import Stopped
 from tap_signalwire_logs.fetch import Pool, Prefetch, in_order
 
@@ -159,3 +160,12 @@ def test_closing_ends_the_thread_that_prefetches() -> None:
     while any(thread.name == "test-of-closing" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_waiting_log_is_handed_on_once_even_where_its_created_at_has_changed() -> None:
+    waiting = Due([(1, "a"), (2, "b"), (3, "c")])
+    assert [log.log_id for log in waiting.before((2, "b"))] == ["a"]
+    assert not waiting.gives_way_to("a"), "it was handed on"
+    assert waiting.gives_way_to("c"), "listed before its place"
+    assert waiting.gives_way_to("new")
+    assert [log.log_id for log in waiting.before(None)] == ["b"]

@@ -43,6 +43,7 @@ SCHEMA: dict[str, Any] = {
         pytest.param({"text": None, "count": None}, {"text": None, "count": None}, id="null stays null"),
         pytest.param({"details": [{"charge": "0.5"}]}, {"details": [{"charge": Decimal("0.5")}]}, id="inside lists"),
         pytest.param({"details": [None, {"charge": 1, "new": 2}]}, {"details": [{"charge": 1}]}, id="new inside lists"),
+        pytest.param({"details": [5, {"charge": 1}]}, {"details": [{"charge": 1}]}, id="a number where an object is"),
         pytest.param({"details": "none"}, {"details": None}, id="text where a list is expected"),
         pytest.param({"id": "a"}, {"id": "a"}, id="missing fields stay missing"),
     ],

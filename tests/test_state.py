@@ -13,7 +13,7 @@ HOUR = 60 * MINUTE
 NOW = parse_created_at("2026-01-31T08:00:00Z")
 
 
-def state_of(stored: dict[str, Any], now: int = NOW, *, lists_again: bool = False) -> LogState:
+def state_of(stored: dict[str, Any], now: int = NOW, *, lists_again: bool = False, shared_by: int = 1) -> LogState:
     return LogState(
         stored,
         replication_key="created_at",
@@ -21,6 +21,7 @@ def state_of(stored: dict[str, Any], now: int = NOW, *, lists_again: bool = Fals
         lookback=10 * MINUTE,
         refresh=72 * HOUR,
         lists_again=lists_again,
+        shared_by=shared_by,
     )
 
 
@@ -152,6 +153,19 @@ def test_past_the_bound_the_bookmark_stays_at_the_oldest_log_that_is_not_remembe
     state.commit(NOW)
     assert len(stored["waiting"]) == MOST_REMEMBERED
     assert parse_created_at(stored["replication_key_value"]) == first + MOST_REMEMBERED
+
+
+def test_streams_share_the_room_and_what_one_has_no_room_for_any_more_is_listed_again() -> None:
+    stored: dict[str, Any] = {}
+    state = state_of(stored)
+    first = NOW - HOUR
+    for number in range(MOST_REMEMBERED):
+        emit(state, f"{number:036d}", first + number, sent())
+    state.commit(NOW)
+    shared = state_of(stored, shared_by=6)
+    shared.commit(NOW)
+    assert len(stored["waiting"]) == MOST_REMEMBERED // 6
+    assert parse_created_at(stored["replication_key_value"]) == first + MOST_REMEMBERED // 6
 
 
 def test_a_state_message_at_its_fullest_stays_under_a_megabyte() -> None:

@@ -157,7 +157,7 @@ def _metadata_of_messages(catalog: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
 @pytest.mark.parametrize(
     "content",
-    ["{", "[1]", '{"bookmarks":{"message_logs":5},"streams":[5]}'],
+    ["{", "[1]", '{"bookmarks":[],"streams":{}}', '{"bookmarks":{"message_logs":5},"streams":[5]}'],
 )
 def test_a_file_that_is_none_of_ours_is_said_and_no_traceback(
     option: str, content: str, sim: Simulator, tmp_path: Path
