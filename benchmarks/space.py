@@ -84,7 +84,7 @@ class Space:
 @contextmanager
 def space_of(size: Size) -> Iterator[Space]:
     """Serve a Space until the context is left, and know its truth."""
-    command = [sys.executable, "-m", "tests.space", "--messages", str(size.messages), "--days", str(size.days)]
+    command = [sys.executable, "-m", "tests.simulator", "--messages", str(size.messages), "--days", str(size.days)]
     command += ["--seed", str(SEED), "--latency-ms", str(size.latency_ms)]
     with _on_core(server_core()):
         server = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)

@@ -31,8 +31,8 @@ from tap_signalwire_logs.errors import (
     UnauthorizedError,
 )
 from tap_signalwire_logs.exact_json import decode_json, without_lone_surrogates
-from tap_signalwire_logs.mask import masked
-from tap_signalwire_logs.wire import Answer, Broken, Wire
+from tap_signalwire_logs.redact import redact
+from tap_signalwire_logs.transport import Answer, Broken, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -472,4 +472,4 @@ def _errors(body: bytes | bytearray) -> list[str]:
             lines.append(f"{code}{f' ({attribute})' if attribute else ''}: {message}")
         elif isinstance(entry, str):
             lines.append(entry)
-    return [masked(line)[:300] for line in lines]
+    return [redact(line)[:300] for line in lines]

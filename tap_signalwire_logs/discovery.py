@@ -16,9 +16,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_signalwire_logs.errors import ExhaustedError, FatalError, MissingError, UnauthorizedError
+from tap_signalwire_logs.external_sort import ExternalSorter
 from tap_signalwire_logs.fetch import Pool
 from tap_signalwire_logs.pagination import walk
-from tap_signalwire_logs.spool import Spool
 from tap_signalwire_logs.windows import (
     DAY,
     SECOND,
@@ -86,7 +86,7 @@ class Found:
     """A window whose list was walked to its end."""
 
     window: Window
-    entries: Spool[Entry]
+    entries: ExternalSorter[Entry]
 
 
 @dataclass
@@ -94,7 +94,7 @@ class _Seen:
     """What a walk has seen so far: all entries counted, those of the window kept."""
 
     window: Window
-    entries: Spool[Entry]
+    entries: ExternalSorter[Entry]
     keep_records: bool
     count: int = 0
     least: int | None = None
@@ -205,7 +205,7 @@ class Discovery:
                 if window.below is Below.SPARE:
                     window = replace(window, below=Below.OPEN)
                 elif limit.is_after(window):
-                    return Found(window, Spool(itemgetter(0, 1)))
+                    return Found(window, ExternalSorter(itemgetter(0, 1)))
                 elif window.below is Below.OPEN and limit.instant is not None:
                     window = Window(max(window.start, limit.instant), window.end, Below.EXACT)
                 else:
@@ -225,7 +225,9 @@ class Discovery:
     def _walk(self, window: Window, page_size: int) -> Found | _TooFull:
         bounds = self._bounds or Bounds.DAYS
         can_narrow = window.width > bounds.finest
-        seen = _Seen(window, Spool(itemgetter(0, 1), run_length=self._run_length), keep_records=self._keep_records)
+        seen = _Seen(
+            window, ExternalSorter(itemgetter(0, 1), run_length=self._run_length), keep_records=self._keep_records
+        )
         for number, page in enumerate(self._pages(window, bounds, page_size, self._take(seen))):
             if page.next and self._bounds is None:
                 self._find_bounds(page.taken)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_signalwire_logs.exact_json import decode_json, encode_json
-from tap_signalwire_logs.mask import masked
+from tap_signalwire_logs.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -118,7 +118,7 @@ class Reader:
     def _say(self, path: str, what: str) -> None:
         if path not in self._said:
             self._said.add(path)
-            logger.warning("%s: the field %r %s", self._stream, masked(path[:100]), what)
+            logger.warning("%s: the field %r %s", self._stream, redact(path[:100]), what)
 
 
 def _exact_types(schema: Mapping[str, Any]) -> frozenset[type]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from tap_signalwire_logs.base import Log
     from tap_signalwire_logs.client import Channel
+    from tap_signalwire_logs.log_stream import Log
     from tap_signalwire_logs.records import Reader
 
     Record = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tap_signalwire_logs.base import LogStream
+from tap_signalwire_logs.log_stream import LogStream
 
 
 class MessageLogsStream(LogStream):

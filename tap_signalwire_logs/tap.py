@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_signalwire_logs.base import LogStream
     from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.log_stream import LogStream
 
 GRACE_SECONDS = 4.0
 """Time from SIGTERM to the end of the process where a stuck pipe or disk keeps it from ending by itself."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.space import Simulator
+from tests.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

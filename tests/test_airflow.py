@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.airflow import Airflow, environment_of
-from tests.pipeline import Pipeline
-from tests.postgres import records_of, rows_of
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.airflow import Airflow, environment_of
+from tests.support.pipeline import Pipeline
+from tests.support.postgres import records_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

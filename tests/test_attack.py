@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.run import COMMAND, Run, config_for, environment, run_tap, write_json
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.run import COMMAND, Run, config_for, environment, run_tap, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

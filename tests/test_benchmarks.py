@@ -11,13 +11,13 @@ import pytest
 from benchmarks.measure import launch
 from benchmarks.report import is_met
 from benchmarks.space import Space
-from tests.run import config_for
+from tests.support.run import config_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.space import Simulator
+    from tests.simulator import Simulator
 
     Records = list[dict[str, Any]]
 

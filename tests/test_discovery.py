@@ -18,9 +18,9 @@ from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.discovery import Discovery
 from tap_signalwire_logs.errors import FatalError
 from tap_signalwire_logs.windows import DAY, SECOND, parse_created_at, to_text
-from tests.space import Simulator
-from tests.space.faults import Fault
-from tests.space.simulator import LIST_PATH
+from tests.simulator import Simulator
+from tests.simulator.faults import Fault
+from tests.simulator.simulator import LIST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pipeline import ROOT
-from tests.run import config_for, environment, write_json
+from tests.support.pipeline import ROOT
+from tests.support.run import config_for, environment, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.space import Simulator
+    from tests.simulator import Simulator
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from tap_signalwire_logs.settings import Settings
-from tests.docs import told_settings, written_settings
-from tests.run import COMMAND, environment
+from tests.support.docs import told_settings, written_settings
+from tests.support.run import COMMAND, environment
 
 if sys.version_info >= (3, 11):
     import tomllib

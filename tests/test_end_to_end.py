@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from signalwire.rest import RestClient
 
-from tests.run import Run, config_for, run_tap
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.run import Run, config_for, run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

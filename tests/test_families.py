@@ -15,10 +15,10 @@ import pytest
 from psycopg.rows import dict_row
 from signalwire.rest import RestClient
 
-from tests.pipeline import Pipeline
-from tests.run import STREAMS, config_for, run_tap
-from tests.space import Simulator
-from tests.subject import SUBJECTS, Subject, catalog_with
+from tests.simulator import Simulator
+from tests.support.pipeline import Pipeline
+from tests.support.run import STREAMS, config_for, run_tap
+from tests.support.subject import SUBJECTS, Subject, catalog_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.run import COMMAND, Run, config_for, environment, run_tap, write_json
-from tests.space import MISSING, Listener, Simulator
-from tests.subject import SUBJECTS, Subject
+from tests.simulator import MISSING, Listener, Simulator
+from tests.support.run import COMMAND, Run, config_for, environment, run_tap, write_json
+from tests.support.subject import SUBJECTS, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from tap_signalwire_logs.base import Due
 from tap_signalwire_logs.errors import Stopped
 from tap_signalwire_logs.fetch import Pool, Prefetch, in_order
+from tap_signalwire_logs.log_stream import Due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

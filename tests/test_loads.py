@@ -10,10 +10,10 @@ import duckdb
 import psycopg
 import pytest
 
-from tests.bigquery import BigQuery, emulated
-from tests.pipeline import ROOT, Pipeline
-from tests.postgres import records_of
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.bigquery import BigQuery, emulated
+from tests.support.pipeline import ROOT, Pipeline
+from tests.support.postgres import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

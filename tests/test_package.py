@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.run import config_for, environment
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.run import config_for, environment
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.pipeline import Pipeline
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 

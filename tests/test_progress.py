@@ -18,8 +18,8 @@ from singer_sdk.metrics import Point
 from tap_signalwire_logs.client import Counts
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.windows import to_micros
-from tests.run import COMMAND, config_for, environment, run_tap, write_json
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.run import COMMAND, config_for, environment, run_tap, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.pipeline import ROOT, Pipeline, credentials
-from tests.postgres import records_of
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.pipeline import ROOT, Pipeline, credentials
+from tests.support.postgres import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

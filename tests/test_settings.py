@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_signalwire_logs.settings import Settings
-from tests.run import run_tap
+from tests.support.run import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ import requests
 from signalwire.rest import RestClient
 from signalwire.rest._base import SignalWireRestError
 
-from tests.space import MISSING, Simulator
-from tests.space.families import FAMILIES
+from tests.simulator import MISSING, Simulator
+from tests.simulator.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -483,7 +483,7 @@ def test_a_family_that_is_none_is_refused() -> None:
 
 
 def test_the_command_serves_logs_of_every_family() -> None:
-    command = [sys.executable, "-m", "tests.space", "--messages", "20", "--families", "10", "--days", "3"]
+    command = [sys.executable, "-m", "tests.simulator", "--messages", "20", "--families", "10", "--days", "3"]
     root = Path(__file__).parent.parent
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as process:
         try:

@@ -12,9 +12,9 @@ import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_signalwire_logs.tap import TapSignalWireLogs
-from tests.run import COMMAND, STREAMS, config_for, environment, run_tap
-from tests.space import Simulator
-from tests.subject import catalog_with
+from tests.simulator import Simulator
+from tests.support.run import COMMAND, STREAMS, config_for, environment, run_tap
+from tests.support.subject import catalog_with
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from tests.pipeline import Pipeline
-from tests.postgres import as_record, rows_of
-from tests.space import MISSING, Simulator
+from tests.simulator import MISSING, Simulator
+from tests.support.pipeline import Pipeline
+from tests.support.postgres import as_record, rows_of
 
 pytestmark = pytest.mark.slow
 

@@ -8,14 +8,14 @@ from bisect import bisect_left, insort
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tests.space.instants import parsed, text
-from tests.space.population import Shown, encode
+from tests.simulator.instants import parsed, text
+from tests.simulator.population import Shown, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.space.families import Family, Part
-    from tests.space.population import Explicit, Population
+    from tests.simulator.families import Family, Part
+    from tests.simulator.population import Explicit, Population
 
 
 class Logs:

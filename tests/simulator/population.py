@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from tests.space.families.log import Log
-from tests.space.instants import DAY, HOUR, MICROS, micros, text
+from tests.simulator.families.log import Log
+from tests.simulator.instants import DAY, HOUR, MICROS, micros, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.doors import HOST, Proxy, TlsDoor
-from tests.run import config_for, run_tap
+from tests.support.doors import HOST, Proxy, TlsDoor
+from tests.support.run import config_for, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.space import Simulator
+    from tests.simulator import Simulator
 
 NOBODY = ("127.0.0.1", 9)
 

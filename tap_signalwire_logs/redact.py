@@ -8,6 +8,6 @@ _NUMBER = re.compile(r"(?<![\w-])(?:\+|%2B)?\(?\d[\d() .-]{5,}\d(?![\w-])", re.I
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def masked(text: str) -> str:
+def redact(text: str) -> str:
     """The text with what may be a phone number, in whatever way it is written, as `…`; dates stay."""
     return _NUMBER.sub(lambda found: found.group() if _DATE.match(found.group()) else "…", text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.space import Simulator
+    from tests.simulator import Simulator
 
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
 SCRIPTS = Path(sys.executable).parent

@@ -24,11 +24,11 @@ from singer_sdk.streams import Stream
 from tap_signalwire_logs import schemas
 from tap_signalwire_logs.discovery import Discovery, Found
 from tap_signalwire_logs.errors import MissingError, Stopped
+from tap_signalwire_logs.external_sort import ExternalSorter
 from tap_signalwire_logs.fetch import Prefetch, in_order
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import Reader
 from tap_signalwire_logs.source import LogSource, PartSource
-from tap_signalwire_logs.spool import Spool
 from tap_signalwire_logs.state import LogState
 from tap_signalwire_logs.windows import in_micros, parse_created_at, to_micros
 
@@ -247,10 +247,10 @@ class LogStream(Stream):
 
     def _configured(self, ids: ConfiguredIds) -> Generator[Log, None, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
-        by_id: Spool[tuple[str, int]] = Spool(itemgetter(0))
+        by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
             by_id.add((log_id, place))
-        in_place: Spool[tuple[int, str]] = Spool(itemgetter(0))
+        in_place: ExternalSorter[tuple[int, str]] = ExternalSorter(itemgetter(0))
         for log_id, place in by_id.drain():
             in_place.add((place, log_id))
         for place, log_id in in_place.drain():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.space.families.log import (
+from tests.simulator.families.log import (
     CALLED,
     CALLERS,
     LAML,
@@ -18,7 +18,7 @@ from tests.space.families.log import (
     number,
     quoted,
 )
-from tests.space.instants import MICROS, text
+from tests.simulator.instants import MICROS, text
 
 LAML_WORDS = ("queued", "ringing", "in-progress", "completed")
 RELAY_WORDS = ("created", "ringing", "answered", "ended")

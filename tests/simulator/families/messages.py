@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
-from tests.space.families.log import CALLED, CALLERS, FOREVER, LAML, NOW, Log, charges, dollars, quoted
-from tests.space.instants import text
+from tests.simulator.families.log import CALLED, CALLERS, FOREVER, LAML, NOW, Log, charges, dollars, quoted
+from tests.simulator.instants import text
 
 EXAMPLES = [
     {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.space.families import fax, messages, rooms, voice
+from tests.simulator.families import fax, messages, rooms, voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.space.families.log import Log
+    from tests.simulator.families.log import Log
 
     Make = Callable[[Log], tuple[str, int]]
 

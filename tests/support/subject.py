@@ -10,8 +10,8 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tests.run import COMMAND, STREAMS, Run, config_for, environment, run_tap
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.run import COMMAND, STREAMS, Run, config_for, environment, run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

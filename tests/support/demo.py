@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tests.pipeline import ROOT, Pipeline
-from tests.space import Simulator
+from tests.simulator import Simulator
+from tests.support.pipeline import ROOT, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.space.faults import Fault
-from tests.space.listener import Listener
-from tests.space.population import MISSING, Population
-from tests.space.simulator import Simulator
-from tests.space.wire import Request
+from tests.simulator.faults import Fault
+from tests.simulator.listener import Listener
+from tests.simulator.population import MISSING, Population
+from tests.simulator.simulator import Simulator
+from tests.simulator.wire import Request
 
 __all__ = ["MISSING", "Fault", "Listener", "Population", "Request", "Simulator"]

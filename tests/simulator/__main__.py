@@ -1,4 +1,4 @@
-"""`python -m tests.space`: a simulated Space in a process of its own, until it is ended.
+"""`python -m tests.simulator`: a simulated Space in a process of its own, until it is ended.
 
 Its first line of output is a JSON object of `space`, `project_id` and `api_token`.
 """
@@ -9,13 +9,13 @@ import argparse
 import json
 import signal
 
-from tests.space.families import FAMILIES, MESSAGES
-from tests.space.simulator import Simulator
+from tests.simulator.families import FAMILIES, MESSAGES
+from tests.simulator.simulator import Simulator
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m tests.space", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000, help="messages created before the clock's start")
     parser.add_argument("--families", type=int, default=0, help="logs of each other family, likewise")
     parser.add_argument("--days", type=float, default=30, help="days that all of them spread over")

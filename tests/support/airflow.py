@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.pipeline import ROOT
-from tests.run import SCRIPTS, output_of, with_scripts
+from tests.support.pipeline import ROOT
+from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.space.families.log import FOREVER, NOW, ORIGIN, PROJECT_ID, Log, charges, dollars, lasts, number, quoted
-from tests.space.instants import MICROS, text
+from tests.simulator.families.log import FOREVER, NOW, ORIGIN, PROJECT_ID, Log, charges, dollars, lasts, number, quoted
+from tests.simulator.instants import MICROS, text
 
 RATE = 350
 REGIONS = ("us-east", "us-west", "eu-central")

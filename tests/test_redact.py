@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_signalwire_logs.mask import masked
+from tap_signalwire_logs.redact import redact
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from tap_signalwire_logs.mask import masked
     ],
 )
 def test_phone_numbers_are_masked_and_the_rest_stays(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert redact(text) == shown

@@ -17,20 +17,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from tests.space.families import FAMILIES, MESSAGES, SCOPES
-from tests.space.families.log import NOW, PROJECT_ID
-from tests.space.faults import Fault
-from tests.space.instants import DAY, EPOCH, MICROS, micros, parsed, text
-from tests.space.logs import Logs, Parts
-from tests.space.population import Explicit, Population
-from tests.space.wire import REASONS, Answer, Connection, Request
+from tests.simulator.families import FAMILIES, MESSAGES, SCOPES
+from tests.simulator.families.log import NOW, PROJECT_ID
+from tests.simulator.faults import Fault
+from tests.simulator.instants import DAY, EPOCH, MICROS, micros, parsed, text
+from tests.simulator.logs import Logs, Parts
+from tests.simulator.population import Explicit, Population
+from tests.simulator.wire import REASONS, Answer, Connection, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import Self
 
-    from tests.space.population import Shown
+    from tests.simulator.population import Shown
 
 LIST_PATH = MESSAGES.path
 DAY_MICROS = DAY * MICROS

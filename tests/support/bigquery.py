@@ -14,7 +14,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.airflow import environment_of, free_port
+from tests.support.airflow import environment_of, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

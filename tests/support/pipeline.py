@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from tests.run import SCRIPTS, output_of, with_scripts
+from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
-    from tests.space import Simulator
+    from tests.simulator import Simulator
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MELTANO = SCRIPTS / "meltano"
 TIMEOUT_SECONDS = 600
 

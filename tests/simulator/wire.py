@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
-from tests.space.population import encode
+from tests.simulator.population import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.space.faults import Fault
+    from tests.simulator.faults import Fault
 
 REASONS = {
     200: "OK",

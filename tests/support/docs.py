@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.run import COMMAND, environment
+from tests.support.run import COMMAND, environment
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent.parent.parent / "README.md"
 BEGIN = "<!-- settings: written by `uv run poe docs` -->\n"
 END = "<!-- end of settings -->"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.space.families.log import CALLED, CALLERS, LAML, NOW, Log, charges, dollars, lasts, number, quoted
-from tests.space.instants import text
+from tests.simulator.families.log import CALLED, CALLERS, LAML, NOW, Log, charges, dollars, lasts, number, quoted
+from tests.simulator.instants import text
 
 RATE = 1_500
 DIRECTIONS = ("inbound", "inbound", "outbound-api", "outbound-dial")

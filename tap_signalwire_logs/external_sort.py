@@ -24,7 +24,7 @@ class _Run(NamedTuple):
     items: Iterable[Any]
 
 
-class Spool(Generic[Item]):
+class ExternalSorter(Generic[Item]):
     """Takes items in any order, gives them back sorted, and one for each key.
 
     Args:
