@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 from tap_signalwire_logs.errors import ExhaustedError, FatalError, MissingError, UnauthorizedError
 from tap_signalwire_logs.external_sort import ExternalSorter
 from tap_signalwire_logs.fetch import Pool
+from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
 from tap_signalwire_logs.pagination import walk
 from tap_signalwire_logs.windows import (
-    DAY,
-    SECOND,
     TARGET_LOGS,
     Below,
     Bounds,
@@ -29,9 +28,7 @@ from tap_signalwire_logs.windows import (
     instants_between,
     is_too_full,
     narrower,
-    parse_created_at,
     probe_instant,
-    to_text,
     width_after,
     window_from,
 )
@@ -260,7 +257,7 @@ class Discovery:
 
     def _instants(self, entries: Entries) -> list[int]:
         try:
-            return [parse_created_at(listed.created_at) for listed, _ in entries]
+            return [parse_instant(listed.created_at) for listed, _ in entries]
         except ValueError:
             message = f"GET {self._path}: a log of the list has a `created_at` that is no date-time"
             raise FatalError(message) from None
@@ -348,7 +345,7 @@ def _history_limit(error: MissingError) -> _HistoryLimit:
         raise FatalError(message) from None
     date = LIMIT_DATE.search(error.history_limit)
     try:
-        instant = parse_created_at(date.group()) if date else None
+        instant = parse_instant(date.group()) if date else None
     except ValueError:
         instant = None
     return _HistoryLimit(error.history_limit, instant)

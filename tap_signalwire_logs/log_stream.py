@@ -26,11 +26,11 @@ from tap_signalwire_logs.discovery import Discovery, Found
 from tap_signalwire_logs.errors import MissingError, Stopped
 from tap_signalwire_logs.external_sort import ExternalSorter
 from tap_signalwire_logs.fetch import Prefetch, in_order
+from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import Reader
 from tap_signalwire_logs.source import LogSource, PartSource
 from tap_signalwire_logs.state import LogState
-from tap_signalwire_logs.windows import in_micros, parse_created_at, to_micros
 
 if TYPE_CHECKING:
     import logging
@@ -223,7 +223,7 @@ class LogStream(Stream):
         if not updated_at:
             return False
         with suppress(ValueError):
-            return to_micros(self._tap.began) - parse_created_at(updated_at) < in_micros(SETTLED_AFTER)
+            return to_micros(self._tap.began) - parse_instant(updated_at) < in_micros(SETTLED_AFTER)
         return True
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from singer_sdk import metrics
 
-from tap_signalwire_logs.windows import SECOND, to_micros
+from tap_signalwire_logs.instants import SECOND, to_micros
 
 if TYPE_CHECKING:
     from tap_signalwire_logs.client import Counts

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_signalwire_logs.windows import parse_created_at, to_text
+from tap_signalwire_logs.instants import parse_instant, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +206,6 @@ def _fingerprint_and_looks(rest: list[Any]) -> tuple[str, int, int | None]:
 
 def _instant(text: object) -> int | None:
     try:
-        return parse_created_at(text)
+        return parse_instant(text)
     except ValueError:
         return None

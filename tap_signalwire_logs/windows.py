@@ -5,17 +5,11 @@ Pure functions. Instants are whole microseconds since 1970-01-01 UTC.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from enum import Enum
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
-SECOND = 1_000_000
-DAY = 86_400 * SECOND
-
-_DATE_FIRST = re.compile(r"\d{4}-\d\d-\d\d")
+from tap_signalwire_logs.instants import DAY, EPOCH, SECOND
 
 TARGET_LOGS = 5_000
 """Logs that a window should hold: a few seconds of gets, so that the bookmark moves often and records come soon."""
@@ -134,49 +128,6 @@ def probe_instant(created: list[int]) -> int | None:
         if 2 * SECOND < instant % DAY < DAY - 3 * SECOND:
             return instant
     return None
-
-
-def to_micros(instant: datetime) -> int:
-    """Microseconds since 1970 of an aware date-time."""
-    return _micros(instant - EPOCH)
-
-
-def in_micros(span: timedelta) -> int:
-    """Microseconds of a time span."""
-    return span // timedelta(microseconds=1)
-
-
-def to_text(micros: int) -> str:
-    """ISO 8601 in UTC, with no more digits than it takes."""
-    return (EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
-
-
-def parse_created_at(text: object) -> int:
-    """Microseconds since 1970 of an ISO 8601 text; UTC where it names no zone.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(text, str) and len(text) == len("2026-01-31T08:00:00Z") and text[-1] == "Z" and text[10] == "T":
-        return _micros(datetime.fromisoformat(text[:-1]) - NAIVE_EPOCH)
-    if not isinstance(text, str) or not _DATE_FIRST.match(text):
-        message = "no date-time"
-        raise ValueError(message)
-    try:
-        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        # Python 3.10 reads only 3 or 6 digits of a second.
-        import pendulum  # noqa: PLC0415 - a part of the time to the first request, and hardly ever needed
-
-        parsed = pendulum.parse(text, tz="UTC")
-        if not isinstance(parsed, pendulum.DateTime):
-            raise
-        instant = datetime.fromtimestamp(parsed.int_timestamp, tz=timezone.utc).replace(microsecond=parsed.microsecond)
-    return to_micros(instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc))
-
-
-def _micros(since: timedelta) -> int:
-    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
 def _timestamp(seconds: int) -> str:

@@ -17,7 +17,7 @@ from tap_signalwire_logs import windows as windows_module
 from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.discovery import Discovery
 from tap_signalwire_logs.errors import FatalError
-from tap_signalwire_logs.windows import DAY, SECOND, parse_created_at, to_text
+from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
 from tests.simulator import Simulator
 from tests.simulator.faults import Fault
 from tests.simulator.simulator import LIST_PATH
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=timezone.utc)
-MIDNIGHT = parse_created_at("2026-03-08")
+MIDNIGHT = parse_instant("2026-03-08")
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_every_log_of_a_range_comes_exactly_once_and_in_order(
         end = (MIDNIGHT - 8 * DAY if start is None else start) + length * SECOND
         ids = [(instant, sim.add({"created_at": to_text(instant)})) for instant in created]
         expected = sorted(place for place in ids if max(start or 0, kept) <= place[0] < end)
-        visible = [place for place in expected if place[0] <= parse_created_at(NOW.isoformat())]
+        visible = [place for place in expected if place[0] <= parse_instant(NOW.isoformat())]
         with discovery_of(sim, page_size, keep_records=keep_records) as discovery:
             assert discovered(discovery.windows(start, end)) == visible
 
@@ -117,7 +117,7 @@ def test_every_log_of_a_range_comes_exactly_once_and_in_order(
 def test_messages_that_arrive_during_the_walk_double_and_hide_nothing(shifting: bool) -> None:
     with Simulator(messages=0, clock=NOW) as sim:
         sim.shifting = shifting
-        clock = parse_created_at(NOW.isoformat())
+        clock = parse_instant(NOW.isoformat())
         ids = [(clock - minutes * 60 * SECOND, "") for minutes in range(60)]
         expected = sorted((instant, sim.add({"created_at": to_text(instant)})) for instant, _ in ids)
         taken = []
@@ -132,7 +132,7 @@ def test_messages_that_arrive_during_the_walk_double_and_hide_nothing(shifting: 
 @pytest.mark.usefixtures("narrow")
 def test_windows_meet_without_gap_or_overlap_and_cover_the_range() -> None:
     with Simulator(messages=400, days=20, clock=NOW) as sim:
-        end = parse_created_at(NOW.isoformat())
+        end = parse_instant(NOW.isoformat())
         start = end - 15 * DAY
         with discovery_of(sim, 10) as discovery:
             found = [window.window for window in discovery.windows(start, end)]
@@ -151,16 +151,16 @@ def test_full_windows_are_listed_side_by_side_where_the_entries_are_the_records(
     with Simulator(messages=400, days=20, clock=NOW) as sim:
         sim.latency = 0.02
         with discovery_of(sim, 10, keep_records=keep_records) as discovery:
-            found = list(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
+            found = list(discovery.windows(None, parse_instant(NOW.isoformat()) + 1))
         assert len(found) > 10
         assert sim.max_in_flight == (4 if keep_records else 1)
 
 
 def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> None:
     with Simulator(messages=30_000, days=2, clock=NOW) as sim:
-        old = sim.add({"created_at": to_text(parse_created_at(NOW.isoformat()) - 3_650 * DAY)})
+        old = sim.add({"created_at": to_text(parse_instant(NOW.isoformat()) - 3_650 * DAY)})
         with discovery_of(sim, 1_000) as discovery:
-            taken = discovered(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
+            taken = discovered(discovery.windows(None, parse_instant(NOW.isoformat()) + 1))
         assert len(taken) == len(sim.truth())
         assert taken[0][1] == old
         assert len(sim.lists()) < 130
@@ -171,7 +171,7 @@ def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> No
 def test_a_full_range_that_begins_before_the_kept_history_comes_whole(days: int | None, unbounded: bool) -> None:
     with Simulator(messages=30_000, days=30, clock=NOW) as sim:
         sim.history_limit, sim.unbounded = (NOW - timedelta(days=30)).date(), unbounded
-        end = parse_created_at(NOW.isoformat()) + 1
+        end = parse_instant(NOW.isoformat()) + 1
         with discovery_of(sim, 1_000) as discovery:
             taken = discovered(discovery.windows(None if days is None else end - days * DAY, end))
         assert len(taken) == len(sim.truth())
@@ -187,15 +187,15 @@ def test_a_list_that_never_ends_within_the_kept_history_is_not_taken_for_whole()
             discovery_of(sim, 50) as discovery,
             pytest.raises(FatalError, match=r"2026-02-08 date limit.*`start_date`"),
         ):
-            discovered(discovery.windows(None, parse_created_at(NOW.isoformat()) + 1))
+            discovered(discovery.windows(None, parse_instant(NOW.isoformat()) + 1))
 
 
 def test_history_that_is_not_kept_is_passed_over_wherever_the_range_begins(caplog: pytest.LogCaptureFixture) -> None:
     with Simulator(messages=500, days=40, clock=NOW) as sim:
         sim.history_limit = (NOW - timedelta(days=20)).date()
-        end = parse_created_at(NOW.isoformat()) + 1
+        end = parse_instant(NOW.isoformat()) + 1
         for start in (None, end - 100 * DAY, end - 20 * DAY, end - 5 * DAY):
-            expected = sum(parse_created_at(record["created_at"]) >= (start or 0) for record in sim.truth().values())
+            expected = sum(parse_instant(record["created_at"]) >= (start or 0) for record in sim.truth().values())
             with discovery_of(sim, 50) as discovery:
                 assert len(discovered(discovery.windows(start, end))) == expected
         assert sim.history_limit.isoformat() in caplog.text

@@ -16,8 +16,8 @@ import pytest
 from singer_sdk.metrics import Point
 
 from tap_signalwire_logs.client import Counts
+from tap_signalwire_logs.instants import to_micros
 from tap_signalwire_logs.progress import Progress
-from tap_signalwire_logs.windows import to_micros
 from tests.simulator import Simulator
 from tests.support.run import COMMAND, config_for, environment, run_tap, write_json
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from tap_signalwire_logs.instants import SECOND, parse_instant, to_text
 from tap_signalwire_logs.state import FREE_LOOKS, MOST_REMEMBERED, LogState, fingerprint
-from tap_signalwire_logs.windows import SECOND, parse_created_at, to_text
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
-NOW = parse_created_at("2026-01-31T08:00:00Z")
+NOW = parse_instant("2026-01-31T08:00:00Z")
 
 
 def state_of(stored: dict[str, Any], now: int = NOW, *, lists_again: bool = False, shared_by: int = 1) -> LogState:
@@ -152,7 +152,7 @@ def test_past_the_bound_the_bookmark_stays_at_the_oldest_log_that_is_not_remembe
         emit(state, f"{number:036d}", first + number, sent())
     state.commit(NOW)
     assert len(stored["waiting"]) == MOST_REMEMBERED
-    assert parse_created_at(stored["replication_key_value"]) == first + MOST_REMEMBERED
+    assert parse_instant(stored["replication_key_value"]) == first + MOST_REMEMBERED
 
 
 def test_streams_share_the_room_and_what_one_has_no_room_for_any_more_is_listed_again() -> None:
@@ -165,7 +165,7 @@ def test_streams_share_the_room_and_what_one_has_no_room_for_any_more_is_listed_
     shared = state_of(stored, shared_by=6)
     shared.commit(NOW)
     assert len(stored["waiting"]) == MOST_REMEMBERED // 6
-    assert parse_created_at(stored["replication_key_value"]) == first + MOST_REMEMBERED // 6
+    assert parse_instant(stored["replication_key_value"]) == first + MOST_REMEMBERED // 6
 
 
 def test_a_state_message_at_its_fullest_stays_under_a_megabyte() -> None:

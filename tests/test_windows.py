@@ -4,25 +4,22 @@ import re
 
 import pytest
 
+from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
 from tap_signalwire_logs.windows import (
-    DAY,
     MOST_LOGS,
-    SECOND,
     TARGET_LOGS,
     Below,
     Bounds,
     Window,
     narrower,
-    parse_created_at,
     probe_instant,
-    to_text,
     width_after,
     window_from,
 )
 
 
 def at(text: str) -> int:
-    return parse_created_at(text)
+    return parse_instant(text)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +142,7 @@ def test_an_instant_near_midnight_says_nothing_of_the_boundary_rule() -> None:
     ],
 )
 def test_created_at_is_read_in_every_form_of_iso_8601(text: str, same: str) -> None:
-    assert to_text(parse_created_at(text)) == same
+    assert to_text(parse_instant(text)) == same
 
 
 @pytest.mark.parametrize(
@@ -153,4 +150,4 @@ def test_created_at_is_read_in_every_form_of_iso_8601(text: str, same: str) -> N
 )
 def test_what_is_no_date_time_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=re.compile(".")):
-        parse_created_at(value)
+        parse_instant(value)
