@@ -1,325 +1,528 @@
 """Finding the logs of a time range: the list endpoint, window by window, oldest first.
 
-What the service doesn't say is found out: whether it honours timestamps, where its history begins, how full a
-window is.
+What the service does not say is found out: whether it honours timestamps, where its log retention starts, in which
+order it lists, how full a window is. A window whose list can't be read is split until the smallest part that can't be
+read is known; all other parts come out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-import threading
 from collections import deque
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from tap_signalwire_logs.errors import ExhaustedError, FatalError, MissingError, UnauthorizedError
+import msgspec
+
+from tap_signalwire_logs.errors import (
+    FatalError,
+    HistoryLimitError,
+    PaginationError,
+    RejectedError,
+    RequestError,
+    RetriesExhaustedError,
+)
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.fetch import Pool
 from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
-from tap_signalwire_logs.pagination import walk
+from tap_signalwire_logs.pagination import SAFE_ID, iter_pages
 from tap_signalwire_logs.windows import (
-    TARGET_LOGS,
-    Below,
-    Bounds,
+    MAX_SPLITS,
+    FilterGranularity,
+    LowerBound,
     Window,
-    instants_between,
     is_too_full,
-    narrower,
     probe_instant,
+    split,
     width_after,
-    window_from,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    import msgspec
+    from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.pagination import Page
 
-    from tap_signalwire_logs.client import Channel
-    from tap_signalwire_logs.pagination import Listed, Page
-
-    Entries = list[tuple[Listed, msgspec.Raw]]
-    Entry = tuple[int, str, bytes | None]
-    """A log that the list showed: created_at, ID, and its JSON where it will be needed."""
-
-Taken = TypeVar("Taken")
+    Entry = tuple[int, str, bytes]
+    """A log that the list showed: created_at (the window's start where it has none), ID, and its JSON."""
 
 logger = logging.getLogger("tap-signalwire-logs.discovery")
 
 SMALLEST_PAGE = 10
-SHORT_PAGE = 100
+PROBE_PAGE = 100
 SERVER_ERROR = 500
 LIMIT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 CREATED_BEFORE = "(created_before)"
 """How an error of the service tells that it is the upper bound which it refuses."""
 
-MOST_ABREAST = 16
-"""Windows that are listed side by side where their records are what the run is after."""
+TIMES_LISTED_AGAIN = 2
+LIST_AGAIN_SECONDS = 1.0
 
-AHEAD_OF_GETS = 1
-"""The same where the gets take longer than the listing."""
+PROBE_TRIES = 2
+"""Tries of a request that looks for what can't be read: that something can't is known by then."""
 
-WINDOWS_PER_WALKER = 2
-"""Windows begun for each that may be listed at a time: those that are walked wait on disk for their turn."""
+MAX_FAILED_WINDOWS = 400
+"""Windows that could not be read, after which no more of them are split."""
 
-PROBES_ABREAST = 8
-"""Questions that are asked at once about where a range's first log is."""
+WINDOWS_PER_SLOT = 2
+"""Windows begun for each that may be listed at a time: those that are read wait on disk for their turn."""
 
-ROUNDS_OF_PROBES = 2
+MAX_NAMED = 10
 
 NARROW = 4 * DAY
 """Windows under which a list asked in days holds much more than the window."""
 
-RECORDS_IN_MEMORY = 100
-IDS_IN_MEMORY = 5_000
+ENTRIES_IN_MEMORY = 100
+PAGES_TO_KNOW_THE_ORDER = 2
+
+
+class ListEntry(msgspec.Struct, frozen=True):
+    """What every entry of a list has, whatever its family."""
+
+    id: Any = None
+    created_at: Any = None
 
 
 @dataclass
-class Found:
-    """A window whose list was walked to its end."""
+class WindowListing:
+    """What the list showed of a window.
+
+    Args:
+        window: The window.
+        entries: Its logs; drained once, by created_at and ID.
+        unread: Ranges of which not all could be read, each with the reason.
+    """
 
     window: Window
     entries: ExternalSorter[Entry]
+    unread: list[tuple[Window, Exception]] = field(default_factory=list)
+
+    def drain(self) -> Iterator[Entry]:
+        """The logs of the window in order."""
+        holds = self.window.holds
+        return (entry for entry in self.entries.drain() if holds(entry[0]))
 
 
 @dataclass
-class _Seen:
-    """What a walk has seen so far: all entries counted, those of the window kept."""
+class _Range:
+    """A part of the plan that no list was asked for yet, and the width of its next window."""
 
     window: Window
-    entries: ExternalSorter[Entry]
-    keep_records: bool
-    count: int = 0
-    least: int | None = None
-    most: int | None = None
+    width: int
+    is_suspect: bool = False
+
+
+@dataclass
+class _Split:
+    """What is to be read in the place of a window, oldest first."""
+
+    parts: list[WindowListing | _Range]
+
+
+class _Reading:
+    """What the pages of one window have shown so far."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.entries: ExternalSorter[Entry] = ExternalSorter(itemgetter(0, 1), run_length=ENTRIES_IN_MEMORY)
+        self.undated: list[tuple[str, bytes]] = []
+        """Entries without a date-time in created_at: when they were created is for the get to tell."""
+        self.unusable: list[int | None] = []
+        """created_at of the entries without an ID that a request could name."""
+        self.count = 0
+        self.pages = 0
+        self.least: int | None = None
+        self.most: int | None = None
+        self.is_descending = True
+        self.is_ascending = True
+        self.instants: list[int] = []
+        """created_at of the last page's entries."""
 
     @property
     def span(self) -> int:
         """Microseconds between the first and the last log of the window."""
         return 0 if self.least is None or self.most is None else self.most - self.least
 
-    def add(self, entries: Entries, instants: list[int]) -> None:
-        """Take a page's entries with their created_at."""
-        self.count += len(entries)
-        start, end, keep_records = self.window.start, self.window.end, self.keep_records
-        kept: list[Entry] = [
-            (created, listed.id, bytes(raw) if keep_records or listed.discarded_at is not None else None)
-            for created, (listed, raw) in zip(instants, entries, strict=True)
-            if start <= created < end
-        ]
+    def take(self, raws: list[msgspec.Raw]) -> tuple[None, int]:
+        """Take a page's entries, those that lie in the window."""
+        holds = self.window.holds
+        kept: list[Entry] = []
+        instants: list[int] = []
+        ids: list[str] = []
+        for raw in raws:
+            entry = _decode_entry(raw)
+            log_id = entry.id
+            created = _instant(entry.created_at)
+            if created is not None:
+                instants.append(created)
+            if type(log_id) is not str or not SAFE_ID.fullmatch(log_id):
+                if created is None or holds(created):
+                    self.unusable.append(created)
+                continue
+            ids.append(log_id)
+            if created is None:
+                self.undated.append((log_id, bytes(raw)))
+            elif holds(created):
+                kept.append((created, log_id, bytes(raw)))
+        self._note_order(instants)
+        self.instants = instants
+        self.count += len(raws)
+        self.pages += 1
         if kept:
             self.entries.extend(kept)
-            inside = [entry[0] for entry in kept]
-            self.least = min(self.least or end, *inside)
-            self.most = max(self.most or start, *inside)
+            least, most = min(kept)[0], max(kept)[0]
+            self.least = least if self.least is None else min(self.least, least)
+            self.most = most if self.most is None else max(self.most, most)
+        return None, hash(tuple(ids)) if ids else 0
+
+    def _note_order(self, instants: list[int]) -> None:
+        both = self.instants[-1:] + instants
+        ordered = sorted(both)
+        self.is_ascending = self.is_ascending and both == ordered
+        self.is_descending = self.is_descending and both == ordered[::-1]
+
+    def listing(self, window: Window, path: str, failure: Exception | None = None) -> WindowListing:
+        """What was read, as the listing of a window; the entries without a date come at its start."""
+        self.entries.extend([(window.start, log_id, raw) for log_id, raw in self.undated])
+        unread = [(window, failure)] if failure else []
+        for created in [] if failure else self.unusable[:MAX_NAMED]:
+            place = window if created is None else Window(created, created + 1)
+            unread.append((place, PaginationError(f"GET {path}: an entry without a usable `id`")))
+        return WindowListing(window, self.entries, unread)
 
 
-@dataclass(frozen=True)
-class _TooFull:
-    window: Window
-    logs: int
-    span: int
+def _instant(text: object) -> int | None:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        return None
 
 
 class Discovery:
     """Lists one family of logs.
 
     Args:
-        channel: The Space.
+        client: The Space.
         path: The list endpoint.
         page_size: Logs on one page.
         include_deleted: Whether deleted logs are listed too.
-        keep_records: Whether entries keep their record. Stubs of deleted logs always do.
+        windows_at_once: Windows that are listed side by side.
+        target_logs: Logs that a window should hold.
     """
 
     def __init__(
-        self, channel: Channel, path: str, *, page_size: int, include_deleted: bool, keep_records: bool
+        self,
+        client: Client,
+        path: str,
+        *,
+        page_size: int,
+        include_deleted: bool,
+        windows_at_once: int,
+        target_logs: int,
     ) -> None:
-        """Nothing is asked yet."""
-        self._channel = channel
+        self._client = client
         self._path = path
         self._page_size = page_size
         self._include_deleted = include_deleted
-        self._keep_records = keep_records
-        self._run_length = RECORDS_IN_MEMORY if keep_records else IDS_IN_MEMORY
-        self._most_abreast = MOST_ABREAST if keep_records else AHEAD_OF_GETS
-        self._abreast = 1
-        self._pool = Pool(max(self._most_abreast, PROBES_ABREAST), "list")
-        self._bounds: Bounds | None = None
-        self._finding = threading.Lock()
+        self._max_at_once = windows_at_once
+        self._at_once = 1
+        self._target = target_logs
+        self._granularity: FilterGranularity | None = None
+        self._pages_read = 0
+        self._lists_read = 0
+        self._failed_windows = 0
         self._start: int | None = None
         self._limit_said = False
+        self.flaws: list[str] = []
+        """What was wrong with lists although all of their logs came out: such a run has failed."""
 
-    def windows(self, start: int | None, end: int) -> Iterator[Found]:
-        """Windows from `start` (None: all that is kept) to `end`, ascending, each walked to its end.
+    def __repr__(self) -> str:
+        """What it has done and does."""
+        return (
+            f"<Discovery {self._path}: {self._pages_read} pages read, {self._failed_windows} windows failed, "
+            f"{self._at_once} at once>"
+        )
 
-        The first window is the whole range, for most runs are small. One that is too full is narrowed; the windows
-        after it follow how full they are, and are listed side by side while they are full.
+    async def windows(
+        self, start: int | None, end: int, *, is_open_ended: bool = False
+    ) -> AsyncIterator[WindowListing]:
+        """Windows from `start` (None: all that is kept) to `end`, ascending.
+
+        The first window is the whole range, for most runs are small. One that is too full is split; the windows after
+        it follow how full they are, and are listed side by side while they are full.
 
         Raises:
-            FatalError, UnauthorizedError, ExhaustedError: The list can't be walked to its end.
+            FatalError: No list can be read.
         """
         self._start = start
+        if start is not None and start >= end and not is_open_ended:
+            return
+        lower = LowerBound.OPEN if start is None else LowerBound.SPARE
+        first = start or 0
+        whole = Window(first, max(end, first + SECOND), lower, is_open_ended)
+        plan: deque[WindowListing | _Range | tuple[_Range, asyncio.Task[WindowListing | _Split]]]
+        plan = deque([_Range(whole, whole.width)])
         try:
-            whole = Window(start or 0, end, Below.OPEN if start is None else Below.SPARE)
-            yield from self._cut(whole, whole.width)
+            while plan:
+                self._begin(plan)
+                head = plan.popleft()
+                if isinstance(head, WindowListing):
+                    yield head
+                elif isinstance(head, tuple):
+                    part, task = head
+                    outcome = await task
+                    if isinstance(outcome, _Split):
+                        plan.extendleft(reversed(outcome.parts))
+                        self._at_once = self._max_at_once
+                    else:
+                        self._follow(plan, part, outcome)
+                        yield outcome
         finally:
-            self._pool.close()
+            tasks = [item[1] for item in plan if isinstance(item, tuple)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _cut(self, whole: Window, width: int) -> Iterator[Found]:
-        plan: deque[tuple[Window, Future[Found | _TooFull]]] = deque()
-        cursor, below = whole.start, whole.below
-        while plan or cursor < whole.end:
-            while cursor < whole.end and len(plan) < self._abreast * WINDOWS_PER_WALKER:
-                window = window_from(cursor, whole.end, width, self._bounds or Bounds.DAYS, below)
-                plan.append((window, self._pool.submit(partial(self._list, window))))
-                cursor, below = window.end, Below.SPARE
-            window, listing = plan.popleft()
-            outcome = listing.result()
-            if isinstance(outcome, Found):
-                yield outcome
-                width = width_after(window.width, outcome.entries.count)
-                is_full = outcome.entries.count * 4 > TARGET_LOGS
-                self._abreast = min(self._abreast * 2, self._most_abreast) if is_full else 1
-            else:
-                width = narrower(outcome.window, outcome.logs, outcome.span, self._bounds or Bounds.DAYS)
-                self._abreast = self._most_abreast
-                yield from self._cut(self._without_quiet(outcome.window, width), width)
+    async def find(self, log_id: str, created: int) -> bytes | None:
+        """A log's list entry, looked for around its created_at; None where the list does not show it.
 
-    def _list(self, window: Window) -> Found | _TooFull:
-        """Walk one window, with smaller pages where the service can't make large ones, as far back as it keeps logs."""
+        Raises:
+            RequestError, PaginationError, FatalError: The list can't be read.
+        """
+        if self._granularity is None:
+            await self._find_granularity([created])
+        granularity = self._granularity or FilterGranularity.DAYS
+        window = Window(created, created + 1)
+        found: bytes | None = None
+
+        def take(raws: list[msgspec.Raw]) -> tuple[None, int]:
+            nonlocal found
+            entries = [(_decode_entry(raw), raw) for raw in raws]
+            for entry, raw in entries:
+                if isinstance(entry.id, str) and entry.id.lower() == log_id.lower():
+                    found = bytes(raw)
+            return None, hash(tuple(str(entry.id) for entry, _ in entries)) if entries else 0
+
+        for query in window.list_params(granularity):
+            async with aclosing(self._iter_pages(query, self._page_size, take, None)) as pages:
+                async for _ in pages:
+                    if found is not None:
+                        return found
+        return None
+
+    def _begin(self, plan: deque[Any]) -> None:
+        """Begin to list the plan's next windows, as many as may be listed side by side."""
+        for place in range(self._at_once * WINDOWS_PER_SLOT):
+            if place >= len(plan):
+                return
+            item = plan[place]
+            if not isinstance(item, _Range):
+                continue
+            window = item.window.first_part(item.width, self._granularity or FilterGranularity.DAYS)
+            part = replace(item, window=window)
+            rest = item.window.after(window)
+            plan[place] = (part, asyncio.ensure_future(self._list(part)))
+            if rest:
+                plan.insert(place + 1, replace(item, window=rest))
+
+    def _follow(self, plan: deque[Any], part: _Range, listing: WindowListing) -> None:
+        """Let the windows after one be as wide as it was full."""
+        count = listing.entries.count
+        if not part.is_suspect:
+            is_full = count * 4 > self._target
+            self._at_once = min(self._at_once * 2, self._max_at_once) if is_full else 1
+        following = next((item for item in plan if isinstance(item, _Range)), None)
+        if following and not following.is_suspect:
+            following.width = width_after(part.window.width, count, self._target)
+
+    async def _list(self, part: _Range) -> WindowListing | _Split:
+        """Read a window's list to its end; where that can't be, what to read in its place."""
+        window, page_size = part.window, self._page_size
+        tries = PROBE_TRIES if part.is_suspect else None
+        times_again = 0 if part.is_suspect else TIMES_LISTED_AGAIN
         while True:
-            page_size = self._page_size
+            reading = _Reading(window)
             try:
-                return self._walk(window, page_size)
-            except MissingError as error:
-                limit = _history_limit(error)
-                self._say_limit(limit)
-                if window.below is Below.SPARE:
-                    window = replace(window, below=Below.OPEN)
-                elif limit.is_after(window):
-                    return Found(window, ExternalSorter(itemgetter(0, 1)))
-                elif window.below is Below.OPEN and limit.instant is not None:
-                    window = Window(max(window.start, limit.instant), window.end, Below.EXACT)
-                else:
-                    message = f"{error}; the list can't be read to its end; set `start_date` to a later date"
-                    raise FatalError(message) from None
-            except ExhaustedError as error:
-                if error.status is None or error.status < SERVER_ERROR or page_size <= SMALLEST_PAGE:
-                    raise
-                self._shrink_pages(page_size, error)
+                outcome = await self._read(reading, page_size, tries)
+            except HistoryLimitError as error:
+                reading.entries.close()
+                narrowed = self._within_retention(window, error)
+                if narrowed is None:
+                    return _Reading(window).listing(window, self._path)
+                window = narrowed
+                continue
+            except (RequestError, PaginationError) as error:
+                failure: RequestError | PaginationError = error
+            else:
+                if outcome is None:
+                    continue
+                self._page_size = min(self._page_size, page_size)
+                return outcome
+            cut = None if isinstance(failure, PaginationError) else self._cut(reading)
+            if cut:
+                return cut
+            smaller = None if reading.pages else _smaller_page(failure, page_size)
+            is_lasting = isinstance(failure, RejectedError | RetriesExhaustedError) and not reading.pages
+            if not smaller and (is_lasting or not times_again):
+                return self._without(reading, failure)
+            reading.entries.close()
+            if smaller:
+                logger.warning("%s; trying pages of %d logs", failure, smaller)
+                page_size, tries = smaller, PROBE_TRIES
+            else:
+                # A page token may have expired, a gateway may have been confused: once more from the start.
+                logger.warning("%s; listing %s again", failure, _describe(window))
+                await asyncio.sleep(LIST_AGAIN_SECONDS / times_again)
+                times_again -= 1
 
-    def _shrink_pages(self, tried: int, error: ExhaustedError) -> None:
-        with self._finding:
-            if self._page_size == tried:
-                self._page_size = max(SMALLEST_PAGE, tried // 4)
-                logger.warning("%s; trying pages of %d logs", error, self._page_size)
+    async def _read(self, reading: _Reading, page_size: int, tries: int | None) -> WindowListing | _Split | None:
+        """Walk a window's list; None where it is to be asked anew, in timestamps."""
+        window, granularity = reading.window, self._granularity or FilterGranularity.DAYS
+        for query in window.list_params(granularity):
+            async with aclosing(self._iter_pages(query, page_size, reading.take, tries)) as pages:
+                async for page in pages:
+                    if page.next and self._granularity is None:
+                        await self._find_granularity(reading.instants)
+                        if self._granularity is FilterGranularity.TIMESTAMPS and window.width < NARROW:
+                            reading.entries.close()
+                            return None
+                    if page.next and is_too_full(reading.count, reading.span, window, self._target):
+                        cut = self._cut(reading)
+                        if cut:
+                            return cut
+        self._lists_read += 1
+        return reading.listing(window, self._path)
 
-    def _walk(self, window: Window, page_size: int) -> Found | _TooFull:
-        bounds = self._bounds or Bounds.DAYS
-        can_narrow = window.width > bounds.finest
-        seen = _Seen(
-            window, ExternalSorter(itemgetter(0, 1), run_length=self._run_length), keep_records=self._keep_records
-        )
-        for number, page in enumerate(self._pages(window, bounds, page_size, self._take(seen))):
-            if page.next and self._bounds is None:
-                self._find_bounds(page.taken)
-                if self._bounds and self._bounds is not bounds and window.width < NARROW:
-                    seen.entries.close()
-                    return self._walk(window, page_size)
-            if page.next and number and can_narrow and is_too_full(seen.count, seen.span, window):
-                seen.entries.close()
-                return _TooFull(window, seen.entries.count, seen.span)
-        return Found(window, seen.entries)
+    def _without(self, reading: _Reading, failure: RequestError | PaginationError) -> WindowListing | _Split:
+        """What to read where a window's list can't be: its parts, or what the list has shown of the smallest."""
+        window, granularity = reading.window, self._granularity or FilterGranularity.DAYS
+        self._failed_windows += 1
+        if isinstance(failure, PaginationError):
+            self.flaws.append(str(failure))
+        is_refused = isinstance(failure, RejectedError) and not self._pages_read
+        if is_refused or (self._failed_windows > MAX_SPLITS and not self._lists_read):
+            reading.entries.close()
+            raise FatalError(str(failure)) from None
+        parts = split(window, granularity) if self._failed_windows <= MAX_FAILED_WINDOWS else []
+        if len(parts) > 1:
+            reading.entries.close()
+            logger.warning("%s; looking for what can be read of %s", failure, _describe(window))
+            return _Split([_Range(each, each.width, is_suspect=True) for each in parts])
+        return reading.listing(window, self._path, failure)
 
-    def _pages(
-        self, window: Window, bounds: Bounds, page_size: int, take: Callable[[Entries], Taken]
-    ) -> Iterator[Page[Taken]]:
-        for question in window.questions(bounds):
-            parameters: dict[str, str | int] = {**question, "page_size": page_size}
-            if self._include_deleted:
-                parameters["include_deleted"] = "true"
-            yield from walk(self._channel, self._path, parameters, take)
+    def _cut(self, reading: _Reading) -> _Split | None:
+        """Split a window where its list has come to: what was read is kept, and only the rest is asked for.
 
-    def _take(self, seen: _Seen) -> Callable[[Entries], list[int]]:
-        """Takes what lies in the window out of a page; gives the created_at of all its entries."""
+        That takes a list in order, which two pages show; None where it is not, or the filters can't tell the rest.
+        """
+        window, granularity = reading.window, self._granularity or FilterGranularity.DAYS
+        least, most = reading.least, reading.most
+        if least is None or most is None or reading.pages < PAGES_TO_KNOW_THE_ORDER:
+            return None
+        if window.lower_bound is LowerBound.EXACT or reading.is_ascending == reading.is_descending:
+            return None
+        in_days = granularity is FilterGranularity.DAYS
+        if reading.is_descending:
+            place = least // DAY * DAY + DAY if in_days else least + 1
+        else:
+            place = most // DAY * DAY if in_days else most
+        end = max(window.end, place + SECOND) if window.is_open_ended else window.end
+        if not window.start < place < end:
+            return None
+        earlier = replace(window, end=place, is_open_ended=False)
+        later = replace(window, start=place, end=end, lower_bound=LowerBound.SPARE)
+        width = max(reading.span * self._target // max(reading.entries.count, 1), granularity.finest)
+        self._lists_read += 1
+        if reading.is_descending:
+            return _Split([_Range(earlier, width), reading.listing(later, self._path)])
+        return _Split([reading.listing(earlier, self._path), _Range(later, width)])
 
-        def take(entries: Entries) -> list[int]:
-            instants = self._instants(entries)
-            seen.add(entries, instants)
-            return instants
+    async def _iter_pages(
+        self,
+        query: dict[str, str],
+        page_size: int,
+        take: Callable[[list[msgspec.Raw]], tuple[None, int]],
+        tries: int | None,
+    ) -> AsyncIterator[Page[None]]:
+        params: dict[str, str | int] = {**query, "page_size": page_size}
+        if self._include_deleted:
+            params["include_deleted"] = "true"
+        async with aclosing(iter_pages(self._client, self._path, params, take, max_tries=tries)) as pages:
+            async for page in pages:
+                self._pages_read += 1
+                yield page
 
-        return take
+    async def _find_granularity(self, instants: list[int]) -> None:
+        """Ask for one second of the list: what comes tells whether the filters honour timestamps."""
+        instant = probe_instant(instants)
+        if instant is None:
+            return
+        found: list[int] = []
 
-    def _instants(self, entries: Entries) -> list[int]:
+        def take(raws: list[msgspec.Raw]) -> tuple[None, int]:
+            for raw in raws:
+                with suppress(ValueError):
+                    found.append(parse_instant(_decode_entry(raw).created_at))
+            return None, 0
+
+        second = Window(instant // SECOND * SECOND, instant // SECOND * SECOND + SECOND)
+        query = second.list_params(FilterGranularity.TIMESTAMPS)[0]
+        granularity = FilterGranularity.DAYS
         try:
-            return [parse_instant(listed.created_at) for listed, _ in entries]
-        except ValueError:
-            message = f"GET {self._path}: a log of the list has a `created_at` that is no date-time"
-            raise FatalError(message) from None
-
-    def _find_bounds(self, created: list[int]) -> None:
-        """Find the boundary rule, where a list of more than one page makes it worth a question."""
-        with self._finding:
-            instant = probe_instant(created)
-            if instant is not None and self._bounds is None:
-                self._bounds = self._probe_bounds(instant)
-                logger.debug("the list takes its bounds as %s", self._bounds.value)
-
-    def _probe_bounds(self, instant: int) -> Bounds:
-        """Ask for two seconds around a known log: only where they hold it and nothing else are timestamps honoured."""
-        window = Window(instant, instant + 1)
-        try:
-            page = next(self._pages(window, Bounds.TIMESTAMPS, self._page_size, self._instants), None)
-        except UnauthorizedError:
-            raise
-        except (FatalError, MissingError):
-            return Bounds.DAYS
-        honoured = page and page.taken and all(abs(created - instant) <= 2 * SECOND for created in page.taken)
-        return Bounds.TIMESTAMPS if honoured else Bounds.DAYS
-
-    def _without_quiet(self, window: Window, width: int) -> Window:
-        """The window from a point with no log of it before: quiet years are cut off instead of walked."""
-        bounds = self._bounds or Bounds.DAYS
-        none_before, some_before = window.start, window.end - max(width, SECOND)
-        for _ in range(ROUNDS_OF_PROBES):
-            ends = instants_between(none_before, some_before, window.end, PROBES_ABREAST, bounds)
-            parts = [replace(window, end=end) for end in ends]
-            asked = [self._pool.submit(partial(self._holds_any, before, bounds)) for before in parts]
-            for before, holds_any in zip(parts, asked, strict=True):
-                if holds_any.result():
-                    some_before = before.end
+            async with aclosing(self._iter_pages(query, min(self._page_size, PROBE_PAGE), take, PROBE_TRIES)) as pages:
+                async for _ in pages:
                     break
-                none_before = before.end
-        return replace(window, start=none_before)
+        except RetriesExhaustedError:
+            return
+        except RequestError:
+            pass
+        else:
+            if found and all(abs(created - instant) <= 3 * SECOND for created in found):
+                granularity = FilterGranularity.TIMESTAMPS
+        self._granularity = self._granularity or granularity
 
-    def _holds_any(self, window: Window, bounds: Bounds) -> bool:
-        try:
-            # What days leave to spare may hold thousands of logs beside the window; two seconds hold few.
-            page_size = self._page_size if bounds is Bounds.DAYS else min(self._page_size, SHORT_PAGE)
-            pages = self._pages(window, bounds, page_size, self._instants)
-            return any(window.holds(created) for page in pages for created in page.taken)
-        except MissingError as error:
-            return not _history_limit(error).is_after(window)
+    def _within_retention(self, window: Window, error: HistoryLimitError) -> Window | None:
+        """The window as far back as the Space keeps logs; None where nothing of it is kept.
+
+        Raises:
+            FatalError: Not even the date that the service names is taken.
+        """
+        limit = _history_limit(error)
+        self._say_limit(limit)
+        if window.lower_bound is LowerBound.SPARE:
+            return replace(window, lower_bound=LowerBound.OPEN)
+        if limit.is_after(window):
+            return None
+        if window.lower_bound is LowerBound.OPEN and limit.instant is not None:
+            return replace(window, start=max(window.start, limit.instant), lower_bound=LowerBound.EXACT)
+        message = f"{error}; the list can't be read to its end; set `start_date` to a later date"
+        raise FatalError(message) from None
 
     def _say_limit(self, limit: _HistoryLimit) -> None:
-        """Say once that the range begins before the kept history."""
-        if self._start is None or (limit.instant is not None and self._start >= limit.instant):
+        """Say once that the range begins before the Space's log retention."""
+        if self._limit_said or self._start is None or (limit.instant is not None and self._start >= limit.instant):
             return
-        with self._finding:
-            is_said, self._limit_said = self._limit_said, True
-        if is_said:
-            return
+        self._limit_said = True
         logger.warning(
-            "The Space keeps its logs %s; what was created from %s until then is not to be had any more, "
-            "and the run goes on from there",
-            f"only so far ({limit.sentence})" if limit.instant is None else f"from {to_text(limit.instant)[:10]} on",
+            "`start_date` %s is before this Space's log retention (%s); reading from there",
             to_text(self._start),
+            limit.sentence if limit.instant is None else f"starts {to_text(limit.instant)[:10]}",
         )
+
+
+def _describe(window: Window) -> str:
+    return f"{to_text(window.start)} to {'now' if window.is_open_ended else to_text(window.end)}"
+
+
+def _smaller_page(error: Exception, page_size: int) -> int | None:
+    """A page size that the service may manage where it could not make a larger page in time."""
+    if not isinstance(error, RetriesExhaustedError) or page_size <= SMALLEST_PAGE:
+        return None
+    is_page_to_blame = error.status is None or error.status >= SERVER_ERROR
+    return max(SMALLEST_PAGE, page_size // 4) if is_page_to_blame else None
 
 
 @dataclass(frozen=True)
@@ -331,21 +534,17 @@ class _HistoryLimit:
 
     def is_after(self, window: Window) -> bool:
         """Whether nothing of a window is kept."""
+        if window.is_open_ended:
+            return False
         return CREATED_BEFORE in self.sentence if self.instant is None else window.end <= self.instant
 
 
-def _history_limit(error: MissingError) -> _HistoryLimit:
-    """The limit of which a list's refusal tells.
-
-    Raises:
-        FatalError: It tells of none: there is no such list.
-    """
-    if not error.history_limit:
-        message = f"{error}; check `space`"
-        raise FatalError(message) from None
-    date = LIMIT_DATE.search(error.history_limit)
-    try:
+def _history_limit(error: HistoryLimitError) -> _HistoryLimit:
+    date = LIMIT_DATE.search(error.limit)
+    instant = None
+    with suppress(ValueError):
         instant = parse_instant(date.group()) if date else None
-    except ValueError:
-        instant = None
-    return _HistoryLimit(error.history_limit, instant)
+    return _HistoryLimit(error.limit, instant)
+
+
+_decode_entry = msgspec.json.Decoder(ListEntry).decode

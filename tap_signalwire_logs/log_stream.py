@@ -1,52 +1,37 @@
-"""A family of logs as a stream: `LogStream.get_records` is the whole sync, read from top to bottom."""
+"""A family of logs as a stream: `LogStream.extract` is the whole sync, read from top to bottom."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections import deque
-from contextlib import closing, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property, partial
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 from singer_sdk import SchemaDirectory, StreamSchema
-from singer_sdk.exceptions import FatalSyncError
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
-from singer_sdk.streams import Stream
 
 from tap_signalwire_logs import schemas
-from tap_signalwire_logs.discovery import Discovery, Found
-from tap_signalwire_logs.errors import MissingError, Stopped
-from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.fetch import Prefetch, in_order
-from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros
+from tap_signalwire_logs.client import Client
+from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
+from tap_signalwire_logs.extraction import Extraction, Job
+from tap_signalwire_logs.instants import SECOND, in_micros, parse_instant, to_micros, to_text
+from tap_signalwire_logs.logs import Outcome, RangeRetried, RangeUnread, WindowClosed
 from tap_signalwire_logs.progress import Progress
-from tap_signalwire_logs.records import Reader
-from tap_signalwire_logs.source import LogSource, PartSource
-from tap_signalwire_logs.state import LogState
+from tap_signalwire_logs.records import RecordDecoder
+from tap_signalwire_logs.singer import SingerStream
+from tap_signalwire_logs.source import LogSource, SubresourceSource
+from tap_signalwire_logs.state import LogState, fingerprint
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Iterator, Mapping
 
-    from singer_sdk.helpers.types import Context
-
-    from tap_signalwire_logs.client import Channel
+    from tap_signalwire_logs.discovery import Discovery
+    from tap_signalwire_logs.logs import Fields, Item, Log
     from tap_signalwire_logs.settings import ConfiguredIds
     from tap_signalwire_logs.tap import TapSignalWireLogs
-
-    Record = dict[str, Any]
-
-AHEAD_PER_REQUEST = 4
-"""Records that may be fetched before their turn, for each request in flight: one slow answer doesn't idle the rest."""
 
 SETTLED_AFTER = timedelta(hours=1)
 """Time without a change after which a log that tells when it last changed, and has a final status, is final."""
@@ -54,182 +39,257 @@ SETTLED_AFTER = timedelta(hours=1)
 STATE_SHARE = 0.01
 RECORD_BYTES = 500
 STATE_EVERY_SECONDS = 30.0
-NAMED_MISSING = 10
+MAX_NAMED = 10
 
 
-class MissingLogsError(FatalSyncError):
-    """Logs were not there, and `on_missing` asks to fail."""
-
-
-@dataclass(slots=True)
-class Log:
-    """A log on its way: what is known of it; `listed` is the list entry's JSON where it may be the record."""
-
-    log_id: str
-    created: int | None = None
-    listed: bytes | None = None
-    share: float = 0.0
-
-
-@dataclass(frozen=True)
-class WindowClosed:
-    """Every log before this mark has been emitted; `newest` is the latest created_at among them."""
-
-    newest: int | None
-
-
-class Due:
-    """Logs that wait and are to be looked at in this run, by created_at and ID; each is handed on once.
-
-    One that is listed is known by its ID: what the list says of its created_at may have changed.
-    """
-
-    def __init__(self, logs: Iterable[tuple[int, str]]) -> None:
-        """Take them in their order."""
-        self._queue = deque(logs)
-        self._left = {log_id for _, log_id in self._queue}
-        self._handed_on: set[str] = set()
-
-    def __bool__(self) -> bool:
-        """Whether there were any."""
-        return bool(self._left or self._handed_on)
-
-    def before(self, place: tuple[int, str] | None) -> Iterator[Log]:
-        """Those before a place of the order, or all that are left."""
-        while self._queue and (place is None or self._queue[0] < place):
-            created, log_id = self._queue.popleft()
-            if log_id in self._left:
-                self._left.remove(log_id)
-                self._handed_on.add(log_id)
-                yield Log(log_id, created)
-
-    def gives_way_to(self, log_id: str) -> bool:
-        """Whether a listed log is still to be handed on; it is then none of these any more."""
-        if log_id in self._left:
-            self._left.remove(log_id)
-            return True
-        return log_id not in self._handed_on
-
-
-class LogStream(Stream):
+class LogStream(SingerStream):
     """One family of logs: a list endpoint, mostly a get endpoint, and records that change until they are final.
 
-    A subclass states facts.
+    A subclass has the facts of its row in `families`.
     """
 
     path: ClassVar[str]
-    """The list endpoint; a log's get endpoint is this and its ID."""
     scope: ClassVar[str]
-    """The API token's scope that they need."""
     ids_setting: ClassVar[str | None]
-    """The setting that names logs; None where there is no get endpoint."""
-    part: ClassVar[str | None] = None
-    """Where the records are not the logs but what each has of its own: the last segment of its path."""
+    has_get: ClassVar[bool]
+    subresource: ClassVar[str | None]
     final_statuses: ClassVar[frozenset[str]]
-    """Statuses that change no more."""
-    charged_where: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Logs that are final only once they have a charge: for each of these fields, how its value begins."""
+    final_statuses_by_kind: ClassVar[Mapping[str, frozenset[str]]]
+    rarely_changing_statuses_by_kind: ClassVar[Mapping[str, frozenset[str]]]
+    charge_required_when: ClassVar[Mapping[str, tuple[str, ...]]]
 
     schema: ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
-    selected_by_default = False
-    primary_keys: ClassVar[tuple[str, ...]] = ("id",)
-    replication_key = "created_at"
-    # The reader fits records to the schema: cheaper than the SDK's conforming, and exact with money.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    # The stream writes its state itself, when a window closes.
-    STATE_MSG_FREQUENCY = sys.maxsize
 
     _tap: TapSignalWireLogs
 
-    def __init__(self, tap: TapSignalWireLogs) -> None:
-        """Take the checked settings from the tap."""
-        super().__init__(tap)
-        # The tap ends with one line that says what to do; the SDK's own, before it, would say nothing.
-        self.logger.addFilter(_is_not_the_line_on_unhandled_errors)
-        self._records_since_state = 0
-        self._last_state = time.monotonic()
-
-    def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - there are no partitions
-        """Every record of the run, in order: configured logs, or the waiting and the discovered ones.
+    def extract(self) -> Iterator[list[bytes]]:
+        """Every record of the run, in order: configured logs, or the pending and the discovered ones.
 
         Source: `GET {path}/{id}` for each log, or the entry of `GET {path}` with `record_source: list`.
 
         Raises:
-            FatalError, UnauthorizedError, ExhaustedError: What was asked for can't be had whole.
-            MissingLogsError: All came out but some that are not there, and `on_missing` is `fail`.
+            FatalError: The stream can't go on.
+            IncompleteError: Not everything came that was asked for; all that did is out.
+            MissingLogsError: All came but some that do not exist, and `on_missing` is `fail`.
         """
-        settings, stop = self._tap.settings, self._tap.stop
-        now = to_micros(self._tap.began)
-        channel = self._tap.client.channel(self.scope)
-        progress = Progress(self.name, channel.counts, self.logger)
-        state = LogState(
-            self.stream_state if self._keeps_state else {},
-            replication_key=self.replication_key,
-            now=now,
-            lookback=in_micros(settings.lookback),
-            refresh=in_micros(settings.refresh),
-            lists_again=self.ids_setting is None,
-            shared_by=self._streams_in_state,
-        )
-        source = self._source(channel)
-        logs: Generator[Log | WindowClosed | None, None, None]
-        logs = self._discovered(channel, state, now) if self._ids is None else self._configured(self._ids)
-        results: Iterator[tuple[Log | WindowClosed, Future[Any] | None]] = in_order(
-            logs,
-            lambda log: None if isinstance(log, WindowClosed) else source.begin(log),
-            ahead=settings.concurrency * AHEAD_PER_REQUEST,
-            stop=stop,
-            before_wait=self._flush,
-        )
-        outcome = "failed"
+        state, client = self._new_state(), self._new_client()
+        progress = Progress(self.name, client.counts, self.logger)
+        report = _Report(self.name, self.logger)
+        written_before, outcome = self.written, "failed"
+        self._last_state = time.monotonic()
+        self._records_since_state = self._state_size = 0
         try:
-            yield from self._emit(results, source, state, progress)
+            with self._new_extraction(client, state) as extraction:
+                for batch in extraction.batches(self._tap.stop, self.flush):
+                    self._set_clock(extraction, state)
+                    steps = [self._decide(item, state) for item in batch.items]
+                    yield [record for step in steps if step.is_written for record in step.records]
+                    # The batch has been written.
+                    for step in steps:
+                        self._note(step, state, report)
+                    progress.records = self.written - written_before
+                    progress.refreshed = min(report.refreshed, progress.records)
+                    progress.missing = len(report.missing)
+                    progress.at(batch.share)
+                    self._write_state_if_due(state, len(steps))
+                    if any(isinstance(step.item, WindowClosed) for step in steps):
+                        progress.closed()
+                report.flaws = extraction.flaws
+            report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
             outcome = "done"
-        except Stopped:
+        except Cancelled:
             outcome = "stopped"
-        except Exception:
-            self._write_state_message()
-            raise
         finally:
-            self._flush()
-            logs.close()
+            self.flush()
+            if self._keeps_state:
+                state.save()
             if self._ids is None:
-                progress.waiting = len(state.waiting)
-                progress.oldest_waiting = min((one.created for one in state.waiting.values()), default=None)
+                progress.waiting = len(state.pending)
+                progress.oldest_waiting = min((log.created for log in state.pending.values()), default=None)
+            progress.incomplete = report.not_read
             progress.finish(outcome)
 
-    def _source(self, channel: Channel) -> LogSource:
-        read = Reader(self.schema, self.name)
-        if self.part:
-            return PartSource(channel, self.path, self.part, read)
-        return LogSource(
-            channel, self.path, read, takes_entries=self._takes_entries, has_get=self.ids_setting is not None
+    def _decide(self, item: Item, state: LogState) -> _Step:
+        """What an item comes to: which records are written, and whether its log is final."""
+        if not isinstance(item, Outcome) or item.fields is None:
+            return _Step(item)
+        log_id, records = item.log.log_id, item.records
+        is_final = self.is_final(item.fields, state.now)
+        pending = state.pending.get(log_id) if self._ids is None else None
+        if is_final and pending is None:
+            return _Step(item, records, "", is_final=True)
+        digest = fingerprint(records)
+        is_written = pending is None or pending.fingerprint != digest
+        return _Step(item, records, digest, is_final=is_final, is_written=is_written, is_refreshed=pending is not None)
+
+    def _note(self, step: _Step, state: LogState, report: _Report) -> None:
+        """Keep in the state what came of an item, and in the report what did not come."""
+        item = step.item
+        if isinstance(item, Outcome):
+            if item.log.is_discovered:
+                state.advance(item.log.created)
+            if step.is_written and step.is_refreshed:
+                report.refreshed += len(step.records)
+            if item.error is not None:
+                self._note_failure(item, step, state, report)
+            elif self._ids is None:
+                self._note_success(item, step, state)
+        elif isinstance(item, RangeUnread):
+            is_kept = state.range_unread(item.start, item.end)
+            report.range_unread(item, is_kept=is_kept)
+        elif isinstance(item, RangeRetried):
+            state.range_retried(item.start, item.end)
+        else:
+            state.advance(item.newest)
+
+    def _note_success(self, item: Outcome, step: _Step, state: LogState) -> None:
+        log_id, is_rare = item.log.log_id, not step.is_final and self.is_rare(item.fields)
+        if step.is_written:
+            created = item.log.created or 0 if step.is_final else _created(item)
+            state.emitted(log_id, created, step.digest, is_final=step.is_final, is_rare=is_rare)
+        else:
+            state.checked(log_id, is_final=step.is_final, is_rare=is_rare)
+
+    def _note_failure(self, item: Outcome, step: _Step, state: LogState, report: _Report) -> None:
+        """Keep a log whose get had no answer for later runs, unless it is gone or its time is over."""
+        log, error = item.log, item.error
+        assert error is not None  # noqa: S101 - the caller knows
+        is_not_found = isinstance(error, NotFoundError | HistoryLimitError)
+        has_entry = item.fields is not None
+        if self._ids is not None:
+            (report.log_missing if is_not_found else report.log_not_read)(log, error)
+            return
+        if has_entry and item.fields.discarded_at:
+            state.emitted(log.log_id, _created(item), step.digest, is_final=True)
+            return
+        was_emitted = bool(has_entry or (log.log_id in state.pending and state.pending[log.log_id].fingerprint))
+        digest = step.digest or fingerprint(step.records) if has_entry else None
+        is_kept = state.failed(log.log_id, _created(item), digest, is_not_found=is_not_found)
+        if has_entry:
+            report.entry_stands_in(error, is_kept=is_kept)
+        elif is_not_found and not is_kept:
+            report.log_missing(log, error)
+        elif is_not_found and was_emitted:
+            report.perhaps_missing(error)
+        else:
+            report.log_not_read(log, error, is_kept=is_kept)
+
+    def is_final(self, fields: Fields, now: int) -> bool:
+        """Whether the service will change a log no more, at a moment in microseconds since 1970."""
+        if getattr(fields, "discarded_at", None):
+            return True
+        status, kind = getattr(fields, "status", None), getattr(fields, "kind", None)
+        final = self.final_statuses_by_kind.get(kind, self.final_statuses) if kind else self.final_statuses
+        if status not in final or _changed_lately(fields, now):
+            return False
+        for name, beginnings in self.charge_required_when.items():
+            if not str(getattr(fields, name, None) or "").startswith(beginnings):
+                return True
+        return _is_some(getattr(fields, "charge", None))
+
+    def is_rare(self, fields: Fields) -> bool:
+        """Whether a log that is not final will hardly ever change again: no receipt comes for its kind."""
+        statuses = self.rarely_changing_statuses_by_kind.get(getattr(fields, "kind", None) or "", frozenset())
+        return getattr(fields, "status", None) in statuses and _is_some(getattr(fields, "charge", None))
+
+    def _set_clock(self, extraction: Extraction, state: LogState) -> None:
+        """Use the service's time, once an answer told it."""
+        if state.now == extraction.now:
+            return
+        state.set_now(extraction.now)
+        ahead = extraction.clock_ahead or 0.0
+        self.logger.warning(
+            "This machine's clock is %.0f s %s SignalWire's; using SignalWire's time",
+            abs(ahead),
+            "ahead of" if ahead > 0 else "behind",
         )
 
-    def is_final(self, record: Mapping[str, Any]) -> bool:
-        """Whether the service will change a log no more."""
-        if record.get("discarded_at"):
-            return True
-        if record.get("status") not in self.final_statuses or self._is_unsettled(record):
-            return False
-        for field, beginnings in self.charged_where.items():
-            if not str(record.get(field) or "").startswith(beginnings):
-                return True
-        return _is_some(record.get("charge"))
+    def _write_state_if_due(self, state: LogState, records: int) -> None:
+        """Write the state, unless STATE messages would be more than a hundredth of the output."""
+        self._records_since_state += records
+        since = time.monotonic() - self._last_state
+        is_worth_it = self._records_since_state * RECORD_BYTES * STATE_SHARE >= self._state_size
+        if not self._keeps_state or not (is_worth_it or since >= STATE_EVERY_SECONDS):
+            return
+        state.save()
+        self._state_size = len(msgspec.json.encode(self._tap.state))
+        self._records_since_state = 0
+        self._last_state = time.monotonic()
+        self.write_state()
 
-    def _is_unsettled(self, record: Mapping[str, Any]) -> bool:
-        """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
-        updated_at = record.get("updated_at")
-        if not updated_at:
-            return False
-        with suppress(ValueError):
-            return to_micros(self._tap.began) - parse_instant(updated_at) < in_micros(SETTLED_AFTER)
-        return True
+    def _new_state(self) -> LogState:
+        settings = self._tap.settings
+        return LogState(
+            self.stream_state if self._keeps_state else {},
+            replication_key=self.replication_key or "created_at",
+            now=to_micros(self._tap.began),
+            lookback=in_micros(settings.lookback),
+            refresh=in_micros(settings.refresh),
+            lists_pending=not self.has_get,
+            shared_by=self._streams_in_state,
+        )
+
+    def _new_client(self) -> Client:
+        settings = self._tap.settings
+        return Client(
+            settings.origin,
+            settings.project_id,
+            settings.api_token,
+            scope=self.scope,
+            concurrency=settings.concurrency,
+            timeout=settings.request_timeout,
+            max_tries=settings.backoff_max_tries,
+            user_agent=settings.user_agent,
+        )
+
+    def _new_extraction(self, client: Client, state: LogState) -> Extraction:
+        settings = self._tap.settings
+        start, unread = state.ranges_to_read()
+        lookback = None if start is None else in_micros(settings.lookback)
+        if settings.start_date and to_micros(settings.start_date) > (start or 0):
+            start, lookback = to_micros(settings.start_date), None
+            if start > state.now:
+                self.logger.warning("`start_date` is in the future: no logs to read")
+        job = Job(
+            path=self.path,
+            has_get=self.has_get,
+            takes_entries=self.subresource is None and (not self.has_get or settings.record_source == "list"),
+            ids=self._ids,
+            start=start,
+            end=to_micros(settings.end_date) if settings.end_date else None,
+            lookback=lookback,
+            page_size=settings.page_size,
+            include_deleted=settings.include_deleted,
+            refresh=in_micros(settings.refresh),
+            pending=dict(state.pending),
+            emitted=state.emitted_before,
+            unread=unread,
+        )
+
+        def new_source(discovery: Discovery) -> LogSource:
+            decoder = RecordDecoder(self.schema, self.name)
+            if self.subresource:
+                logs = RecordDecoder(self._tap.streams[self.name_of_logs].schema, self.name_of_logs)
+                return SubresourceSource(client, self.path, self.subresource, decoder, logs, find=discovery.find)
+            return LogSource(
+                client,
+                self.path,
+                decoder,
+                takes_entries=job.takes_entries,
+                has_get=self.has_get,
+                find=discovery.find,
+            )
+
+        return Extraction(job, client=client, source=new_source, began=to_micros(self._tap.began), name=self.name)
 
     @property
-    def _takes_entries(self) -> bool:
-        """Whether a list entry is all that is wanted of a log itself."""
-        return self.part is not None or self.ids_setting is None or self._tap.settings.record_source == "list"
+    def name_of_logs(self) -> str:
+        """Name of the stream whose records are the logs themselves."""
+        return next(
+            name
+            for name, stream in self._tap.streams.items()
+            if isinstance(stream, LogStream) and stream.path == self.path and stream.subresource is None
+        )
 
     @property
     def _ids(self) -> ConfiguredIds | None:
@@ -245,157 +305,124 @@ class LogStream(Stream):
         selected = {name for name, stream in self._tap.streams.items() if stream.selected}
         return len(selected | self._tap.state.get("bookmarks", {}).keys() | {self.name})
 
-    def _configured(self, ids: ConfiguredIds) -> Generator[Log, None, None]:
-        """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
-        by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
-        for place, log_id in enumerate(ids):
-            by_id.add((log_id, place))
-        in_place: ExternalSorter[tuple[int, str]] = ExternalSorter(itemgetter(0))
-        for log_id, place in by_id.drain():
-            in_place.add((place, log_id))
-        for place, log_id in in_place.drain():
-            yield Log(log_id, share=(place + 1) / by_id.count)
 
-    def _discovered(
-        self, channel: Channel, state: LogState, now: int
-    ) -> Generator[Log | WindowClosed | None, None, None]:
-        """Waiting logs and those of each window, by created_at and ID; a mark after each window; None while listing."""
-        settings = self._tap.settings
-        start = to_micros(settings.start_date) if settings.start_date else None
-        if state.discover_from is not None:
-            start = max(state.discover_from, start or 0)
-        end = to_micros(settings.end_date) if settings.end_date else now
-        if start is not None and start >= end:
-            self.logger.warning("`start_date` is still to come: nothing is discovered before")
-        discovery = Discovery(
-            channel,
-            self.path,
-            page_size=settings.page_size,
-            include_deleted=settings.include_deleted,
-            keep_records=self._takes_entries or settings.include_deleted,
-        )
-        # Where there is no get, a log outside of the range is not seen in this run, and goes on waiting.
-        waiting = Due(due for due in state.due() if self.ids_setting or (start or 0) <= due[0] < end)
-        windows = Prefetch(discovery.windows(start, end), f"{self.name}-list", self._tap.stop)
-        with closing(windows):
-            for found in windows:
-                if found is None:
-                    yield None
-                    continue
-                newest = None
-                for log in _merged(waiting, found):
-                    newest = created = log.created or 0
-                    start = start or created
-                    if not state.needs_no_fetch(log.log_id):
-                        log.share = (created - start) / max(end - start, 1)
-                        yield log
-                yield WindowClosed(newest)
-        for log in waiting.before(None):
-            log.share = 1.0
-            yield log
-        yield WindowClosed(None)
+class _Step(NamedTuple):
+    """An item, the records to write of it, their fingerprint, and what is known of the log by them."""
 
-    def _emit(
-        self,
-        results: Iterator[tuple[Log | WindowClosed, Future[Any] | None]],
-        source: LogSource,
-        state: LogState,
-        progress: Progress,
-    ) -> Iterator[Record]:
-        """Records to write; what is noted of a log is noted once they are written, and kept once its window closes."""
-        missing: list[str] = []
-        for log, future in results:
-            if self._tap.stop.is_set():
-                raise Stopped
-            if isinstance(log, WindowClosed):
-                state.commit(log.newest)
-                self._state_is_due()
-                progress.closed()
-                continue
-            progress.at(log.share)
-            try:
-                record, records = source.answer(log, future)
-            except MissingError as error:
-                progress.missing += 1
-                state.forget(log.log_id)
-                missing.append(log.log_id)
-                self._warn_of_missing(error, progress.missing)
-                continue
-            is_final = self.is_final(record)
-            was_waiting = log.log_id in state.waiting
-            if was_waiting and state.is_unchanged(log.log_id, records, is_final=is_final):
-                continue
-            yield from records
-            progress.records += len(records)
-            progress.refreshed += len(records) if was_waiting else 0
-            self._records_since_state += len(records)
-            if log.created is not None:
-                state.emitted(log.log_id, log.created, records, is_final=is_final)
-        if missing and self._tap.settings.fail_on_missing:
-            named = ", ".join(missing[:NAMED_MISSING]) + (" and more" if len(missing) > NAMED_MISSING else "")
+    item: Item
+    records: list[bytes] = []  # noqa: RUF012 - nobody adds to it
+    digest: str = ""
+    is_final: bool = False
+    is_written: bool = True
+    is_refreshed: bool = False
+
+
+class _Report:
+    """What did not come in a run: said as it happens, and once more at the end."""
+
+    def __init__(self, stream: str, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+        self.refreshed = 0
+        self.missing: list[str] = []
+        self.flaws: list[str] = []
+        self._stream = stream
+        self._logger = logger
+        self._logs_not_read: list[str] = []
+        self._ranges_not_read: list[str] = []
+        self._cause = ""
+        self._said: dict[str, int] = {}
+
+    @property
+    def not_read(self) -> int:
+        """Logs and ranges that were asked for and did not come."""
+        return len(self._logs_not_read) + len(self._ranges_not_read)
+
+    def log_missing(self, log: Log, error: Exception) -> None:
+        """A log does not exist, or is no longer kept."""
+        self.missing.append(log.log_id)
+        self._warn("missing", "%s: log not found", error)
+
+    def perhaps_missing(self, error: Exception) -> None:
+        """A log was not found for the first time."""
+        self._warn("perhaps", "%s: log not found; checked once more by the next run", error)
+
+    def log_not_read(self, log: Log, error: Exception, *, is_kept: bool = True) -> None:
+        """A log could not be had."""
+        self._logs_not_read.append(log.log_id)
+        self._cause = self._cause or str(error)
+        self._warn("log", "%s%s", error, "" if is_kept else f"; {log.log_id} is given up after `refresh_hours`")
+
+    def entry_stands_in(self, error: Exception, *, is_kept: bool) -> None:
+        """A log's list entry is its record, for its get had no answer."""
+        rest = "the get is tried again by later runs" if is_kept else "the get is not tried again after `refresh_hours`"
+        self._warn("entry", "%s; the list entry is the record for now, and %s", error, rest)
+
+    def range_unread(self, item: RangeUnread, *, is_kept: bool) -> None:
+        """A range could not be read."""
+        name = f"{to_text(item.start)} to {to_text(item.end)}"
+        self._ranges_not_read.append(name)
+        self._cause = self._cause or str(item.error)
+        rest = "later runs ask for it again" if is_kept else "it is given up after `refresh_hours`"
+        self._warn("range", "%s; logs created from %s not read, %s", item.error, name, rest)
+
+    def raise_for_what_did_not_come(self, *, fail_on_missing: bool) -> None:
+        """End the run with one line that names it.
+
+        Raises:
+            IncompleteError: Logs or ranges could not be read.
+            MissingLogsError: Logs do not exist, and that is to fail the run.
+        """
+        parts = []
+        if self._logs_not_read:
+            parts.append(f"{len(self._logs_not_read)} logs not read: {_named(self._logs_not_read)}")
+        if self._ranges_not_read:
+            parts.append(f"{len(self._ranges_not_read)} ranges not read: {_named(self._ranges_not_read)}")
+        if parts:
             message = (
-                f"{len(missing)} logs are not there: {named}; all others came out. Take them out of the IDs, or set "
-                "`on_missing` to `warn` to go on without them"
+                f"{self._stream}: {'; '.join(parts)}; all other records were written; later runs ask for them again "
+                f"({self._cause})"
+            )
+            raise IncompleteError(message)
+        if self.flaws:
+            message = f"{self._stream}: {self.flaws[0]}; the list was read again, and all records were written; check the Space"
+            raise IncompleteError(message)
+        if self.missing and fail_on_missing:
+            message = (
+                f"{self._stream}: {len(self.missing)} logs not found: {_named(self.missing)}; all other records were "
+                "written. Remove their IDs, or set `on_missing` to `warn`"
             )
             raise MissingLogsError(message)
 
-    def _state_is_due(self) -> None:
-        """Write the state that a closed window left, unless STATE would be more than a hundredth of the output."""
-        if not self._keeps_state:
-            return
-        self.state_manager.is_flushed = False
-        size = len(msgspec.json.encode(self.stream_state))
-        since = time.monotonic() - self._last_state
-        if self._records_since_state * RECORD_BYTES * STATE_SHARE >= size or since >= STATE_EVERY_SECONDS:
-            self._write_state_message()
-            self._records_since_state = 0
-            self._last_state = time.monotonic()
+    def _warn(self, kind: str, message: str, *values: object) -> None:
+        number = self._said[kind] = self._said.get(kind, 0) + 1
+        if number < MAX_NAMED:
+            self._logger.warning(message, *values)
+        elif number == MAX_NAMED:
+            self._logger.warning(message + "; more like this are only counted", *values)
 
-    def _warn_of_missing(self, error: MissingError, number: int) -> None:
-        if number <= NAMED_MISSING:
-            self.logger.warning(
-                "%s: the log is not there%s",
-                error,
-                "" if number < NAMED_MISSING else "; more follow, which are only counted",
-            )
 
-    def _write_record_message(self, record: Record) -> None:
-        """Write a record as the SDK does, with what is the same for every record found out once."""
-        write = self._write_plain
-        if write:
-            write(record, self._stream_version)
-            self.state_manager.is_flushed = False
-        else:
-            super()._write_record_message(record)
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (" and more" if len(names) > MAX_NAMED else "")
 
-    def _process_record(self, *_: object, **__: object) -> None:
-        """Do nothing: there are no child streams."""
 
-    def _flush(self) -> None:
-        if self._tap.writer:
-            self._tap.writer.flush()
+def _created(item: Outcome) -> int:
+    """created_at of a log as its record has it, or else as the list had it."""
+    with suppress(ValueError):
+        return _instant(getattr(item.fields, "created_at", None))
+    return item.log.created or 0
 
-    @cached_property
-    def _write_plain(self) -> Callable[[Record, int | None], None] | None:
-        """Writes a record as it is; None where a property is not selected, or a stream map alters records."""
-        writer, maps = self._tap.writer, self.stream_maps
-        if writer and all(self.mask.values()) and [type(one) for one in maps] == [SameRecordTransform]:
-            return partial(writer.write_record, maps[0].stream_alias)
-        return None
 
-    # The bookmark is the stream's own (`LogState`): the SDK's moves with each record, and not only forward.
+def _instant(value: object) -> int:
+    return to_micros(value) if isinstance(value, datetime) else parse_instant(value)
 
-    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        """Leave the bookmark alone."""
 
-    def _write_starting_replication_value(self, context: Context | None) -> None:
-        """Leave the state alone."""
-
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """No signpost is kept in the state."""
-
-    def get_batch_config(self, config: Mapping[str, Any]) -> None:
-        """No BATCH messages: a STATE could come before the file that holds its records."""
+def _changed_lately(fields: Fields, now: int) -> bool:
+    """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
+    updated_at = getattr(fields, "updated_at", None)
+    if not updated_at:
+        return False
+    with suppress(ValueError):
+        return now - _instant(updated_at) < in_micros(SETTLED_AFTER)
+    return True
 
 
 def _is_some(charge: Any) -> bool:
@@ -406,19 +433,3 @@ def _is_some(charge: Any) -> bool:
         return bool(Decimal(str(charge)))
     except InvalidOperation:
         return False
-
-
-def _merged(waiting: Due, found: Found) -> Iterator[Log]:
-    """Logs of a window together with those waiting from before its end, by created_at and ID, each once."""
-    if not waiting:
-        yield from (Log(log_id, created, listed) for created, log_id, listed in found.entries.drain())
-        return
-    for created, log_id, listed in found.entries.drain():
-        yield from waiting.before((created, log_id))
-        if waiting.gives_way_to(log_id):
-            yield Log(log_id, created, listed)
-    yield from waiting.before((found.window.end, ""))
-
-
-def _is_not_the_line_on_unhandled_errors(line: logging.LogRecord) -> bool:
-    return not line.msg.startswith("An unhandled error occurred while syncing")

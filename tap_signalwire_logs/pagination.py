@@ -5,110 +5,107 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from requests.utils import requote_uri
 
-from tap_signalwire_logs.errors import FatalError, NoAnswerError
+from tap_signalwire_logs.errors import InvalidResponseError, PaginationError
 from tap_signalwire_logs.origin import same_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from tap_signalwire_logs.client import Channel
+    from tap_signalwire_logs.client import Client
 
 Taken = TypeVar("Taken")
 
-MOST_BARREN_PAGES = 1_000
+MAX_STALE_PAGES = 1_000
 """Pages in a row that are empty, or show just what another has shown."""
 
 # IDs become a part of the get endpoint's path, and must not be able to name another path.
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]*")
 
 
-class Listed(msgspec.Struct, frozen=True):
-    """What every entry of a list has, whatever its family; a stub of a deleted log has `discarded_at` beside it."""
-
-    id: str
-    created_at: str
-    discarded_at: Any = None
-
-
 @dataclass(frozen=True)
 class Page(Generic[Taken]):
-    """One page: a hash of its IDs (0 for none), what was made of its entries, and the next link (None on the last)."""
+    """One page: what `take` made of its entries, a hash of them (0 for none), and the next link (None on the last)."""
 
-    ids: int
     taken: Taken
+    digest: int
     next: str | None
 
 
-def walk(
-    channel: Channel,
+async def iter_pages(
+    client: Client,
     path: str,
-    parameters: Mapping[str, str | int],
-    take: Callable[[list[tuple[Listed, msgspec.Raw]]], Taken],
-) -> Iterator[Page[Taken]]:
+    params: Mapping[str, str | int] | None,
+    take: Callable[[list[msgspec.Raw]], tuple[Taken, int]],
+    *,
+    needs_links: bool = True,
+    max_tries: int | None = None,
+) -> AsyncIterator[Page[Taken]]:
     """Pages in the service's order; an empty page that has a next is just a page.
 
     Args:
-        channel: The Space.
-        path: The list endpoint.
-        parameters: Its query parameters.
-        take: Makes of a page's entries, each with its own JSON, what is wanted of them. It runs on the client's thread,
-            so that of many lists walked at once no more than one page is held in memory.
+        client: The Space.
+        path: The endpoint.
+        params: Its query parameters.
+        take: Makes of a page's entries what is wanted of them, and a hash that tells pages apart (0 for no entries).
+        needs_links: Whether a body without `links` is none, rather than the only page.
+        max_tries: Tries of each request, where they are not the client's.
 
     Raises:
-        FatalError: The list can't be walked to its end: a loop, a link to another origin, or no end of pages with
-            nothing new.
-        ExhaustedError, MissingError, UnauthorizedError: As `Channel.get`.
+        PaginationError: The links repeat, lead to another host, or never end with nothing new.
+        RequestError, FatalError: As `Client.get`.
     """
+    decode = partial(_decode_page, _decode_list if needs_links else _decode_data, take)
     target = path
-    query: Mapping[str, str | int] | None = parameters
     seen: set[str] = set()
     shown = {0}
-    barren = 0
+    stale = 0
     while True:
-        page = channel.get(target, query, decode=partial(_decode_page, take))
+        page = await client.get(target, params, decode=decode, is_page=True, max_tries=max_tries)
         yield page
         if page.next is None:
             return
-        url = _absolute(channel.origin + target, page.next)
-        if not same_origin(url, channel.origin):
-            message = f"GET {path}: the next page lies on another origin, which is not followed; the list is incomplete"
-            raise FatalError(message)
-        barren = barren + 1 if page.ids in shown else 0
-        if url in seen or barren > MOST_BARREN_PAGES:
-            message = f"GET {path}: the pages go round in circles; the list is incomplete, run again later"
-            raise FatalError(message)
+        url = _absolute(client.origin + target, page.next)
+        if not same_origin(url, client.origin):
+            message = f"GET {path}: `links.next` points to another host; not followed"
+            raise PaginationError(message)
+        stale = stale + 1 if page.digest in shown else 0
+        if url in seen or stale > MAX_STALE_PAGES:
+            message = f"GET {path}: pagination loop: `links.next` repeats"
+            raise PaginationError(message)
         seen.add(url)
-        shown.add(page.ids)
+        shown.add(page.digest)
         parts = urlsplit(requote_uri(url))
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        query = None
+        params = None
 
 
-def _decode_page(take: Callable[[list[tuple[Listed, msgspec.Raw]]], Taken], body: bytes | bytearray) -> Page[Taken]:
+def _decode_page(
+    decode: Callable[[bytes | bytearray], _List | _Data],
+    take: Callable[[list[msgspec.Raw]], tuple[Taken, int]],
+    body: bytes | bytearray,
+) -> Page[Taken]:
     """Page that a body holds.
 
     Raises:
-        NoAnswerError: It holds none, or an entry without an ID that is safe in a path, or without created_at.
+        InvalidResponseError: It holds none.
     """
     if not body.isascii():
         body.decode()  # the texts of entries are not looked into here
     try:
-        page = _decode_body(body)
-        entries = [(_decode_entry(raw), raw) for raw in page.data]
+        page = decode(body)
     except msgspec.ValidationError as error:
         message = f"the body is no page of logs ({error})"
-        raise NoAnswerError(message) from None
-    if page.links.next == "" or not all(SAFE_ID.fullmatch(listed.id) for listed, _ in entries):
-        message = "`links.next` is no link, or an entry has no usable `id`"
-        raise NoAnswerError(message)
-    ids = hash(tuple([listed.id for listed, _ in entries])) if entries else 0
-    return Page(ids, take(entries), page.links.next)
+        raise InvalidResponseError(message) from None
+    if page.links.next == "":
+        message = "`links.next` is empty"
+        raise InvalidResponseError(message)
+    return Page(*take(page.data), page.links.next)
 
 
 def _absolute(base: str, link: str) -> str:
@@ -125,10 +122,15 @@ class _Links(msgspec.Struct):
     next: str | None = None
 
 
-class _Body(msgspec.Struct):
+class _List(msgspec.Struct):
     links: _Links
     data: list[msgspec.Raw]
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
-_decode_entry = msgspec.json.Decoder(Listed).decode
+class _Data(msgspec.Struct):
+    data: list[msgspec.Raw]
+    links: _Links = msgspec.field(default_factory=_Links)
+
+
+_decode_list = msgspec.json.Decoder(_List).decode
+_decode_data = msgspec.json.Decoder(_Data).decode

@@ -1,151 +1,192 @@
-"""Where the records of a log come from: its list entry, the get endpoint, or what it has of its own behind that."""
+"""Where the records of a log come from: its list entry, its get endpoint, or a subresource of it."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_signalwire_logs.errors import FatalError, MissingError, NoAnswerError
-from tap_signalwire_logs.exact_json import decode_json
-from tap_signalwire_logs.fetch import together
+from tap_signalwire_logs.errors import InvalidResponseError, NotFoundError, PaginationError, RequestError
+from tap_signalwire_logs.exact_json import decode_json, encode_json
+from tap_signalwire_logs.logs import Outcome
+from tap_signalwire_logs.pagination import iter_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
+    from collections.abc import Awaitable, Callable
 
-    from tap_signalwire_logs.client import Channel
-    from tap_signalwire_logs.log_stream import Log
-    from tap_signalwire_logs.records import Reader
+    from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.logs import Log
+    from tap_signalwire_logs.records import DecodedRecord, RecordDecoder
 
-    Record = dict[str, Any]
-    Read = Callable[[bytes | bytearray], Any]
-
-
-class Fetched(NamedTuple):
-    """A log, and the records that come of it."""
-
-    log: Record
-    records: list[Record]
+    Find = Callable[[str, int], Awaitable[bytes | None]]
 
 
 class LogSource:
     """Records that are the logs themselves.
 
     Args:
-        channel: The Space.
+        client: The Space.
         path: The list endpoint; a log's get endpoint is this and its ID.
-        read: Makes a record of JSON.
+        decoder: Makes a record of JSON.
         takes_entries: Whether the list entry is the record where there is one.
         has_get: Whether there is a get endpoint.
+        find: Looks for a log's list entry by ID and created_at.
     """
 
-    def __init__(self, channel: Channel, path: str, read: Read, *, takes_entries: bool, has_get: bool) -> None:
-        """Nothing is asked yet."""
-        self._channel = channel
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        decoder: RecordDecoder,
+        *,
+        takes_entries: bool,
+        has_get: bool,
+        find: Find,
+    ) -> None:
+        self._client = client
         self._path = path
-        self._read = read
+        self._decoder = decoder
         self._takes_entries = takes_entries
         self._has_get = has_get
+        self._find = find
 
-    def begin(self, log: Log) -> Future[Any] | None:
-        """Ask for what there is to ask for; None where nothing is."""
-        if (self._takes_entries and log.listed) or not self._has_get:
-            return None
-        return self._channel.submit(f"{self._path}/{log.log_id}", decode=partial(self._log, log.log_id))
+    def at_once(self, log: Log) -> Outcome | None:
+        """What comes of a log without a request; None where it takes one."""
+        if log.entry is not None and (self._takes_entries or not self._has_get):
+            record = self._of_entry(log.entry)
+            return Outcome(log, [record.json], record.fields)
+        if not self._has_get:
+            return Outcome(log, error=NotFoundError(f"GET {self._path}: {log.log_id} is no longer listed"))
+        return None
 
-    def answer(self, log: Log, future: Future[Any] | None) -> Fetched:
-        """What came of it.
+    async def fetch(self, log: Log) -> Outcome:
+        """The log as its get endpoint has it; where that has no answer, as the list has it.
+
+        Source: `GET {path}/{id}`.
 
         Raises:
-            MissingError: The log is not there.
-            FatalError, UnauthorizedError, ExhaustedError: As `Channel.get`.
+            FatalError: No other request would be answered either.
         """
         try:
-            record = future.result() if future else self._entry(log)
-        except MissingError:
-            if not (future and log.listed):
-                raise
-            # A deleted log may have nothing but its entry in the list.
-            record = self._entry(log)
-        return Fetched(record, [record])
+            record = await self._get(log.log_id)
+        except RequestError as error:
+            return await self._stand_in(log, error)
+        return Outcome(log, [record.json], record.fields)
 
-    def _log(self, log_id: str, body: bytes | bytearray) -> Record:
-        record = self._read(body)
-        if not isinstance(record, dict) or str(record.get("id")).lower() != log_id.lower():
+    async def _get(self, log_id: str) -> DecodedRecord:
+        return await self._client.get(f"{self._path}/{log_id}", decode=partial(self._decode, log_id))
+
+    async def _stand_in(self, log: Log, error: RequestError) -> Outcome:
+        record = await self._listed(log)
+        if record is None:
+            return Outcome(log, error=error)
+        return Outcome(log, [record.json], record.fields, error)
+
+    async def _listed(self, log: Log) -> DecodedRecord | None:
+        """The log's list entry, looked for where it is not at hand; None where there is none to be had."""
+        entry = log.entry
+        if entry is None and log.created is not None:
+            try:
+                entry = await self._find(log.log_id, log.created)
+            except (RequestError, PaginationError):
+                return None
+        return None if entry is None else self._of_entry(entry)
+
+    def _decode(self, log_id: str, body: bytes | bytearray) -> DecodedRecord:
+        record = self._decoder(body)
+        if record is None or str(record.fields.id or "").lower() != log_id.lower():
             message = "the body is not the log that was asked for"
-            raise NoAnswerError(message)
+            raise InvalidResponseError(message)
         return record
 
-    def _entry(self, log: Log) -> Record:
-        if log.listed is None:
-            message = f"GET {self._path}: {log.log_id} is listed no more"
-            raise MissingError(message)
-        try:
-            record = self._read(log.listed)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            message = f"GET {self._path}: the entry of {log.log_id} can't be read; run again later, the state is true"
-            raise FatalError(message)
+    def _of_entry(self, entry: bytes) -> DecodedRecord:
+        record = self._decoder(entry)
+        assert record is not None  # noqa: S101 - the list's reader took it for an object
         return record
 
 
-class PartSource(LogSource):
-    """Records that are what each log has of its own: the `data` of `{path}/{id}/{part}`, keyed by place.
+class SubresourceSource(LogSource):
+    """Records that are a subresource of each log: the `data` of `{path}/{id}/{subresource}`, keyed by position.
 
     Args:
-        channel: The Space.
+        client: The Space.
         path: The list endpoint of the logs.
-        part: The last segment.
-        read: Makes a record of the JSON of one of them.
+        subresource: The last segment.
+        decoder: Makes a record of the JSON of one of them.
+        log_decoder: Makes typed values of a log's JSON.
+        find: Looks for a log's list entry by ID and created_at.
     """
 
-    def __init__(self, channel: Channel, path: str, part: str, read: Reader) -> None:
-        """Nothing is asked yet."""
-        super().__init__(channel, path, decode_json, takes_entries=True, has_get=True)
-        self._part = part
-        self._read_one = read
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        subresource: str,
+        decoder: RecordDecoder,
+        log_decoder: RecordDecoder,
+        *,
+        find: Find,
+    ) -> None:
+        super().__init__(client, path, log_decoder, takes_entries=False, has_get=True, find=find)
+        self._subresource = subresource
+        self._record_decoder = decoder
 
-    def begin(self, log: Log) -> Future[Any] | None:
-        """Ask for the part, and beside it for the log where no list entry tells how it stands."""
-        if log.listed and self._entry(log).get("discarded_at"):
-            return None
-        path = f"{self._path}/{log.log_id}/{self._part}"
-        part = self._channel.submit(path, decode=partial(self._records, log.log_id))
-        get = super().begin(log)
-        return together(get, part) if get else part
+    async def fetch(self, log: Log) -> Outcome:
+        """The subresource, and beside it the log where no list entry tells how it stands; a deleted log has none.
 
-    def answer(self, log: Log, future: Future[Any] | None) -> Fetched:
-        """The log and its records; a deleted log has none."""
-        if log.listed:
-            return Fetched(self._entry(log), future.result() if future else [])
-        assert future  # noqa: S101 - only a listed log can be known to be deleted
-        return Fetched(*future.result())
+        Source: `GET {path}/{id}/{subresource}`, all of its pages.
+        """
+        if log.entry is not None:
+            fields = self._of_entry(log.entry).fields
+            if fields.discarded_at:
+                return Outcome(log, fields=fields)
+            try:
+                return Outcome(log, await self._records(log.log_id), fields)
+            except (RequestError, PaginationError) as error:
+                return Outcome(log, error=_as_request_error(error))
+        of_log, of_records = await asyncio.gather(
+            super().fetch(log), self._records(log.log_id), return_exceptions=True
+        )
+        for result in (of_log, of_records):
+            if isinstance(result, BaseException) and not isinstance(result, RequestError | PaginationError):
+                raise result
+        assert isinstance(of_log, Outcome)  # noqa: S101 - it ends in an outcome or a fatal error
+        if of_log.fields is None:
+            return Outcome(log, error=of_log.error)
+        if of_log.fields.discarded_at:
+            return Outcome(log, fields=of_log.fields)
+        if isinstance(of_records, RequestError | PaginationError):
+            return Outcome(log, error=_as_request_error(of_records))
+        assert not isinstance(of_records, BaseException)  # noqa: S101 - what is left is a list
+        return Outcome(log, of_records, of_log.fields)
 
-    def _records(self, log_id: str, body: bytes | bytearray) -> list[Record]:
-        try:
-            records = [self._read_one(bytes(raw)) for raw in _decode_data(body).data]
-        except msgspec.ValidationError:
-            records = [None]
-        kept = [
-            {"log_id": log_id, "position": position, **_without_key(record)}
-            for position, record in enumerate(records)
-            if record is not None
-        ]
-        if len(kept) < len(records):
-            message = f"the body is not the {self._part} of a log"
-            raise NoAnswerError(message)
-        return kept
+    async def _records(self, log_id: str) -> list[bytes]:
+        records: list[bytes] = []
+
+        def take(raws: list[msgspec.Raw]) -> tuple[None, int]:
+            page = [self._record(log_id, len(records) + place, bytes(raw)) for place, raw in enumerate(raws)]
+            records.extend(page)
+            return None, hash(tuple(map(bytes, raws))) if raws else 0
+
+        path = f"{self._path}/{log_id}/{self._subresource}"
+        async with aclosing(iter_pages(self._client, path, None, take, needs_links=False)) as pages:
+            async for _ in pages:
+                pass
+        return records
+
+    def _record(self, log_id: str, position: int, raw: bytes) -> bytes:
+        fields: Any = decode_json(raw)
+        if not isinstance(fields, dict):
+            message = f"the body is not the {self._subresource} of a log"
+            raise InvalidResponseError(message)
+        keyed = {**fields, "log_id": log_id, "position": position}
+        record = self._record_decoder(encode_json({"log_id": log_id, "position": position} | keyed))
+        assert record is not None  # noqa: S101 - it is an object
+        return record.json
 
 
-class _Data(msgspec.Struct):
-    data: list[msgspec.Raw]
-
-
-_decode_data = msgspec.json.Decoder(_Data).decode
-
-
-def _without_key(record: Record) -> Record:
-    return {name: value for name, value in record.items() if name not in {"log_id", "position"}}
+def _as_request_error(error: RequestError | PaginationError) -> RequestError:
+    return error if isinstance(error, RequestError) else RequestError(str(error))

@@ -1,64 +1,94 @@
-"""What a run leaves to the next: the bookmark, the logs still waiting for their final status, those emitted lately.
+"""What a run leaves to the next: the bookmark, the logs that are not final, those emitted lately, what was not read.
 
     {"replication_key": "created_at",
-     "replication_key_value": "2026-01-31T08:00:00Z",          created_at of the newest log in a closed window
-     "waiting": {ID: [created_at, fingerprint, looks]},        with the time of the last look once looks are spaced out
-     "recent": {ID: created_at}}                               logs done with, which the next lookback meets again
+     "replication_key_value": "2026-01-31T08:00:00Z",    created_at of the newest log that was emitted with all before it
+     "waiting": [[ID, created_at, fingerprint, checks, checked_at, failing_since, not_found], ...],
+     "recent": [[ID, created_at], ...],                  logs done with, which the next lookback meets again
+     "unread": [[start, end, since], ...]}               ranges of created_at that could not be read
 
-A STATE is only ever a snapshot made when a window closed, so a STATE written at any other moment repeats the last one.
+Trailing nulls of an entry are left out. The three are lists and always there: where an older state is merged into this
+one key by key, as Meltano does after a failed run, lists are replaced whole, while entries of an object, or a key left
+out, would come back. Older versions of the tap wrote objects by ID; these are read too.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_signalwire_logs.instants import parse_instant, to_text
+from tap_signalwire_logs.exact_json import decode_json
+from tap_signalwire_logs.instants import SECOND, parse_instant, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    Record = dict[str, Any]
+MAX_REMEMBERED = 3_600
+"""Pending logs that a STATE may hold, and as many recent ones: together less than the 1 MB that it may have."""
 
-MOST_REMEMBERED = 4_800
-"""Waiting logs that a STATE may hold, and as many recent ones: together less than the 1 MB that it may have."""
+MAX_UNREAD = 400
+"""Ranges that a STATE may hold; past that, neighbours become one."""
 
-FREE_LOOKS = 36
-"""Looks at a waiting log that found it unchanged, before looks are spaced out."""
+CHECKS_BEFORE_BACKOFF = 36
+"""Checks of a pending log that found it unchanged, before they are spaced out."""
 
-LOOK_AGAIN_SHARE = 0.1
-"""After the free looks, the next comes when this share of the age at the last look has passed."""
+BACKOFF_SHARE = 0.1
+"""Share of a log's age at its last check after which the next one comes."""
+
+RARE_SHARE = 1.0
+"""The same for a log that will hardly ever change again."""
+
+MIN_AGE = 600 * SECOND
+"""Age at the last check, where it is less, from which the next one is reckoned."""
+
+RUNS_TO_BE_GONE = 2
+"""Runs in which the service must say that a log does not exist, before it counts as gone."""
 
 
-@dataclass
-class Waiting:
-    """A log that was not final when it was last emitted."""
+@dataclass(frozen=True)
+class PendingLog:
+    """A log that was not final when it was last emitted, or whose get is still to be answered.
+
+    Args:
+        created: created_at.
+        fingerprint: That of the records that were emitted; empty where none were.
+        checks: Checks that found it unchanged.
+        checked: The time of the last one.
+        failing_since: Since when its get has had no answer.
+        not_found: Runs in which the service said that it does not exist.
+    """
 
     created: int
     fingerprint: str
-    looks: int = 0
-    looked: int | None = None
+    checks: int = 0
+    checked: int | None = None
+    failing_since: int | None = None
+    not_found: int = 0
+    is_rare: bool = False
 
     def is_due(self, now: int, refresh: int) -> bool:
-        """Whether this run looks at it again; at the end of its refresh time there is one last look."""
-        if self.looks < FREE_LOOKS or self.looked is None or now - self.created >= refresh:
+        """Whether a run checks it again; at the end of its refresh time there is one last check."""
+        if self.failing_since is not None or self.not_found or self.checked is None or now - self.created >= refresh:
             return True
-        return now - self.looked >= (self.looked - self.created) * LOOK_AGAIN_SHARE
+        if self.checks < CHECKS_BEFORE_BACKOFF and not self.is_rare:
+            return True
+        share = RARE_SHARE if self.is_rare else BACKOFF_SHARE
+        return now - self.checked >= max(self.checked - self.created, MIN_AGE) * share
 
 
 class LogState:
-    """One stream's state during a run.
+    """One stream's state during a run. Instants are microseconds since 1970.
 
     Args:
-        stored: The stream's part of Singer's state; it is read once, and replaced by `commit`.
-        now: The run's start, in microseconds since 1970, as are all instants here.
+        stored: The stream's part of Singer's state; it is read once, and replaced by `save`.
+        replication_key: The name of the replication key.
+        now: The run's start.
         lookback: Microseconds before the bookmark at which a run begins.
-        refresh: Microseconds from its creation for which a log that is not final is fetched again.
-        lists_again: Whether waiting logs are looked at by listing from the oldest on, for there is no get.
+        refresh: Microseconds for which a log that is not final is fetched again.
+        lists_pending: Whether pending logs are checked by listing from the oldest on, for there is no get.
         shared_by: Streams that share a STATE message's room.
     """
 
@@ -70,138 +100,231 @@ class LogState:
         now: int,
         lookback: int,
         refresh: int,
-        lists_again: bool = False,
+        lists_pending: bool = False,
         shared_by: int = 1,
     ) -> None:
-        """Read what the last run left; what can't be read is left out, at the price of fetching more."""
+        self.now = now
         self._stored = stored
         self._replication_key = replication_key
-        self._now = now
         self._lookback = lookback
         self._refresh = refresh
-        self._lists_again = lists_again
-        self._most = MOST_REMEMBERED // shared_by
+        self._lists_pending = lists_pending
+        self._max = MAX_REMEMBERED // shared_by
         self.bookmark = _instant(stored.get("replication_key_value"))
-        self._held: int | None = None
-        self.waiting: dict[str, Waiting] = {}
-        for log_id, (created, *rest) in _entries(stored.get("waiting")):
-            self.waiting[log_id] = Waiting(created, *_fingerprint_and_looks(rest))
-        for log_id in list(self.waiting)[self._most :]:
-            self._hold(self.waiting.pop(log_id).created)
-        self._recent: deque[tuple[int, str]] = deque(maxlen=self._most)
-        for log_id, (created, *_) in _entries(stored.get("recent")):
-            self._recent.append((created, log_id))
-        self._next_from = self.discover_from or 0
-        self._emitted_before = frozenset(log_id for _, log_id in self._recent)
+        self._cap: int | None = None
+        self.pending: dict[str, PendingLog] = dict(_pending_logs(stored.get("waiting")))
+        for log_id in list(self.pending)[self._max :]:
+            self._cap_bookmark(self.pending.pop(log_id).created)
+        self._recent: deque[tuple[int, str]] = deque(_recent_logs(stored.get("recent")), maxlen=self._max)
+        self.unread: dict[tuple[int, int], int] = dict(_ranges(stored.get("unread"), now))
+        """Since when each range could not be read."""
+        self._failed_ranges: dict[tuple[int, int], int] = {}
+        self._next_start = self.discover_from or 0
+        self.emitted_before = frozenset(log_id for _, log_id in self._recent)
+        """IDs of logs done with, which this run's lookback meets again."""
 
     @property
     def discover_from(self) -> int | None:
-        """Where discovery begins, or None where no run closed a window yet."""
-        return None if self.bookmark is None else self._lists_from(self.bookmark)
+        """Where discovery begins, or None where no run has moved the bookmark yet."""
+        return None if self.bookmark is None else self._start_after(self.bookmark)
 
-    def due(self) -> list[tuple[int, str]]:
-        """Waiting logs to look at in this run, by created_at and ID."""
-        return sorted(
-            (log.created, log_id) for log_id, log in self.waiting.items() if log.is_due(self._now, self._refresh)
-        )
+    def set_now(self, now: int) -> None:
+        """Take the run's start from the service's clock; a bookmark after it goes back to it."""
+        self.now = now
+        if self.bookmark is not None and self.bookmark > now:
+            self.bookmark = now
 
-    def needs_no_fetch(self, log_id: str) -> bool:
-        """Whether a discovered log was emitted before and is done with, or waits and is not due."""
-        if log_id in self._emitted_before:
-            return True
-        log = self.waiting.get(log_id)
-        return log is not None and not log.is_due(self._now, self._refresh)
+    def ranges_to_read(self) -> tuple[int | None, list[tuple[int, int]]]:
+        """Where discovery begins, and the ranges before that are to be read again; ranges that touch become one."""
+        start = self.discover_from
+        if start is None:
+            return None, []
+        ranges: list[tuple[int, int]] = []
+        for begin, end in sorted(self.unread):
+            if ranges and begin <= ranges[-1][1]:
+                ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
+            else:
+                ranges.append((begin, end))
+        while ranges and ranges[-1][1] >= start:
+            start = min(start, ranges.pop()[0])
+        return start, ranges
 
-    def is_unchanged(self, log_id: str, records: list[Record], *, is_final: bool) -> bool:
-        """Whether what a waiting log has is as it was when it was last emitted; the look is noted."""
-        log = self.waiting.get(log_id)
-        if log is None or log.fingerprint != fingerprint(records):
-            return False
-        if is_final or self._now - log.created >= self._refresh:
+    def is_unchanged(self, log_id: str, digest: str) -> bool:
+        """Whether a pending log's records are those that were emitted."""
+        log = self.pending.get(log_id)
+        return log is not None and log.fingerprint == digest
+
+    def checked(self, log_id: str, *, is_final: bool, is_rare: bool = False) -> None:
+        """Note that a pending log was found unchanged."""
+        log = self.pending[log_id]
+        if is_final or self.now - log.created >= self._refresh:
             self._done_with(log_id, log.created)
-            return True
-        log.looks += 1
-        log.looked = self._now
+            return
+        self.pending[log_id] = PendingLog(log.created, log.fingerprint, log.checks + 1, self.now, is_rare=is_rare)
+
+    def emitted(self, log_id: str, created: int, digest: str, *, is_final: bool, is_rare: bool = False) -> None:
+        """Note that a log's records, with this fingerprint, have been written."""
+        if is_final or self.now - created >= self._refresh:
+            self._done_with(log_id, created)
+        else:
+            self._remember(log_id, PendingLog(created, digest, checked=self.now if is_rare else None, is_rare=is_rare))
+
+    def failed(self, log_id: str, created: int, digest: str | None = None, *, is_not_found: bool = False) -> bool:
+        """Note that a log's get had no answer; False where it is given up: gone, or its time is over.
+
+        Args:
+            log_id: The log.
+            created: created_at.
+            digest: Fingerprint of the records of its list entry, where those were written in its place.
+            is_not_found: Whether the service said that it does not exist.
+        """
+        log = self.pending.get(log_id) or PendingLog(created, "")
+        since = self.now if log.failing_since is None else log.failing_since
+        not_found = log.not_found + 1 if is_not_found else 0
+        if not_found >= RUNS_TO_BE_GONE or self.now - since >= self._refresh:
+            self._done_with(log_id, created)
+            return False
+        written = log.fingerprint if digest is None else digest
+        self._remember(log_id, replace(log, fingerprint=written, failing_since=since, not_found=not_found))
         return True
 
-    def emitted(self, log_id: str, created: int, records: list[Record], *, is_final: bool) -> None:
-        """Note that what a log has, has been written."""
-        if is_final or self._now - created >= self._refresh:
-            self._done_with(log_id, created)
-        elif log_id in self.waiting or len(self.waiting) < self._most:
-            self.waiting[log_id] = Waiting(created, fingerprint(records))
-        else:
-            self._hold(created)
+    def range_unread(self, start: int, end: int) -> bool:
+        """Note that a range could not be read; False where its time is over."""
+        inherited = [since for (begin, stop), since in self.unread.items() if begin < end and start < stop]
+        since = min([self.now, *inherited])
+        if inherited and self.now - since >= self._refresh:
+            return False
+        self._failed_ranges[start, end] = since
+        return True
 
-    def _hold(self, created: int) -> None:
-        """Keep the bookmark at a log that the state has no room for: the next run lists again from there on."""
-        self._held = created if self._held is None else min(self._held, created)
+    def range_retried(self, start: int, end: int) -> None:
+        """Note that all of a range was asked for again; what could not be read of it was noted before."""
+        for begin, stop in list(self.unread):
+            if start <= begin and stop <= end:
+                del self.unread[begin, stop]
 
-    def _done_with(self, log_id: str, created: int) -> None:
-        self.waiting.pop(log_id, None)
-        if created >= self._next_from:
-            self._recent.append((created, log_id))
+    def advance(self, created: int | None) -> None:
+        """Move the bookmark to the created_at of a log that was emitted with all before it; never past now."""
+        if created is not None:
+            created = min(created, self.now)
+            if self.bookmark is None or created > self.bookmark:
+                self.bookmark = created
 
-    def _lists_from(self, bookmark: int) -> int:
-        """Where the run after one that left a bookmark begins to list."""
-        oldest = [log.created for log in self.waiting.values()] if self._lists_again else []
-        return min([bookmark - self._lookback, *oldest])
-
-    def forget(self, log_id: str) -> None:
-        """Wait no longer for a log that the service no longer has."""
-        self.waiting.pop(log_id, None)
-
-    def commit(self, newest: int | None) -> None:
-        """Close a window whose newest log was created at `newest` (None where it held none): the bookmark moves."""
-        if newest is not None and (self.bookmark is None or newest > self.bookmark):
-            self.bookmark = newest
+    def save(self) -> None:
+        """Write what is known now into the stream's part of Singer's state."""
         bookmark = self.bookmark
-        if bookmark is not None and self._held is not None:
-            bookmark = min(bookmark, self._held)
-        self._next_from = 0 if bookmark is None else self._lists_from(bookmark)
+        if bookmark is not None and self._cap is not None:
+            bookmark = min(bookmark, self._cap)
+        self._next_start = 0 if bookmark is None else self._start_after(bookmark)
         self._stored.clear()
         if bookmark is not None:
             self._stored["replication_key"] = self._replication_key
             self._stored["replication_key_value"] = to_text(bookmark)
-        if self.waiting:
-            ordered = sorted(self.waiting.items(), key=lambda item: (item[1].created, item[0]))
-            self._stored["waiting"] = {log_id: _waiting_entry(log) for log_id, log in ordered}
-        recent = {log_id: to_text(created) for created, log_id in sorted(self._recent) if created >= self._next_from}
-        if recent:
-            self._stored["recent"] = recent
+        ordered = sorted(self.pending.items(), key=lambda item: (item[1].created, item[0]))
+        self._stored["waiting"] = [_waiting_entry(log_id, log) for log_id, log in ordered]
+        self._stored["recent"] = [
+            [log_id, to_text(created)] for created, log_id in sorted(self._recent) if created >= self._next_start
+        ]
+        self._stored["unread"] = [
+            [to_text(start), to_text(end), to_text(since)]
+            for start, end, since in _bounded({**self.unread, **self._failed_ranges})
+        ]
+
+    def _cap_bookmark(self, created: int) -> None:
+        """Keep the bookmark at a log that the state has no room for: the next run lists again from there on."""
+        self._cap = created if self._cap is None else min(self._cap, created)
+
+    def _remember(self, log_id: str, log: PendingLog) -> None:
+        if log_id in self.pending or len(self.pending) < self._max:
+            self.pending[log_id] = log
+        else:
+            self._cap_bookmark(log.created)
+
+    def _done_with(self, log_id: str, created: int) -> None:
+        self.pending.pop(log_id, None)
+        if created >= self._next_start:
+            self._recent.append((created, log_id))
+
+    def _start_after(self, bookmark: int) -> int:
+        """Where the run after one that left a bookmark begins to list."""
+        oldest = [log.created for log in self.pending.values()] if self._lists_pending else []
+        return min([bookmark - self._lookback, *oldest])
 
 
-def fingerprint(records: list[Record]) -> str:
-    """Short digest of the whole content of records."""
-    return hashlib.blake2b(_encode(records), digest_size=8).hexdigest()
+def fingerprint(records: Sequence[bytes]) -> str:
+    """Short digest of the whole content of records, whatever the order of their fields."""
+    return hashlib.blake2b(_encode([decode_json(record) for record in records]), digest_size=8).hexdigest()
 
 
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-def _waiting_entry(log: Waiting) -> list[Any]:
-    entry: list[Any] = [to_text(log.created), log.fingerprint, log.looks]
-    if log.looks >= FREE_LOOKS and log.looked is not None:
-        entry.append(to_text(log.looked))
+def _waiting_entry(log_id: str, log: PendingLog) -> list[Any]:
+    entry: list[Any] = [
+        log_id,
+        to_text(log.created),
+        log.fingerprint,
+        log.checks,
+        None if log.checked is None else to_text(log.checked // SECOND * SECOND),
+        None if log.failing_since is None else to_text(log.failing_since // SECOND * SECOND),
+        log.not_found or None,
+        log.is_rare or None,
+    ]
+    while entry[-1] is None:
+        entry.pop()
     return entry
 
 
-def _entries(stored: object) -> Iterator[tuple[str, list[Any]]]:
-    """Entries of a stored mapping, with the first value as an instant; those without one are passed over."""
-    for log_id, value in stored.items() if isinstance(stored, dict) else ():
-        values = value if isinstance(value, list) and value else [value]
-        created = _instant(values[0])
+def _entries(stored: object) -> Iterator[list[Any]]:
+    """Entries of a stored list, each beginning with an ID; an older tap's object by ID in the same form."""
+    if isinstance(stored, dict):
+        stored = [[log_id, *(value if isinstance(value, list) else [value])] for log_id, value in stored.items()]
+    for entry in stored if isinstance(stored, list) else ():
+        if isinstance(entry, list) and entry and isinstance(entry[0], str):
+            yield entry
+
+
+def _pending_logs(stored: object) -> Iterator[tuple[str, PendingLog]]:
+    for log_id, *values in _entries(stored):
+        created, digest, checks, checked, failing_since, not_found, is_rare = (*values, *[None] * 7)[:7]
+        instant = _instant(created)
+        if instant is not None:
+            yield (
+                log_id,
+                PendingLog(
+                    instant,
+                    digest if isinstance(digest, str) else "",
+                    checks if isinstance(checks, int) else 0,
+                    _instant(checked),
+                    _instant(failing_since),
+                    not_found if isinstance(not_found, int) else 0,
+                    is_rare is True,
+                ),
+            )
+
+
+def _recent_logs(stored: object) -> Iterator[tuple[int, str]]:
+    for log_id, *values in _entries(stored):
+        created = _instant(values[0]) if values else None
         if created is not None:
-            yield log_id, [created, *values[1:]]
+            yield created, log_id
 
 
-def _fingerprint_and_looks(rest: list[Any]) -> tuple[str, int, int | None]:
-    digest, looks, looked = (*rest, None, None, None)[:3]
-    return (
-        digest if isinstance(digest, str) else "",
-        looks if isinstance(looks, int) else 0,
-        _instant(looked),
-    )
+def _ranges(stored: object, now: int) -> Iterator[tuple[tuple[int, int], int]]:
+    for entry in stored if isinstance(stored, list) else ():
+        instants = [_instant(text) for text in entry] if isinstance(entry, list) else []
+        start, end, since = (*instants, None, None, None)[:3]
+        if start is not None and end is not None and start < end:
+            yield (start, end), now if since is None else since
+
+
+def _bounded(ranges: dict[tuple[int, int], int]) -> list[tuple[int, int, int]]:
+    """Ranges with their since, ascending; where they are too many, neighbours become one."""
+    ordered = [(start, end, since) for (start, end), since in sorted(ranges.items())]
+    while len(ordered) > MAX_UNREAD:
+        pairs = zip(ordered[::2], [*ordered[1::2], ordered[-1]], strict=False)
+        ordered = [(one[0], max(one[1], other[1]), min(one[2], other[2])) for one, other in pairs]
+    return ordered
 
 
 def _instant(text: object) -> int | None:

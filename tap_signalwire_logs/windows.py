@@ -5,36 +5,39 @@ Pure functions. Instants are whole microseconds since 1970-01-01 UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
 from tap_signalwire_logs.instants import DAY, EPOCH, SECOND
 
-TARGET_LOGS = 5_000
-"""Logs that a window should hold: a few seconds of gets, so that the bookmark moves often and records come soon."""
+TARGET_LOGS = 10_000
+"""Logs that a window should hold: enough that its last page, which is seldom full, costs little."""
 
-MOST_LOGS = 20_000
-"""Logs past which the listing of a window is given up for a narrower one."""
+MAX_LOGS = 40_000
+"""Logs past which the listing of a window is split."""
+
+MAX_SPLITS = 16
+"""Parts that a window is split into where its list can't be read, to find the part that is to blame."""
 
 
-class Bounds(Enum):
-    """How the list treats `created_after` and `created_before`."""
+class FilterGranularity(Enum):
+    """What the list's filters `created_after` and `created_before` tell apart."""
 
     DAYS = "days"
-    """Cut to whole days, or not known: asked in dates, with a day to spare on either side."""
+    """Whole days, or not known yet: asked in dates, with a day to spare on either side."""
 
     TIMESTAMPS = "timestamps"
-    """Honoured to the second: asked with a second to spare on either side."""
+    """Seconds: asked with a second to spare on either side."""
 
     @property
     def finest(self) -> int:
         """Microseconds of the narrowest window that makes sense."""
-        return SECOND if self is Bounds.TIMESTAMPS else DAY
+        return SECOND if self is FilterGranularity.TIMESTAMPS else DAY
 
 
-class Below(Enum):
-    """How a window's start is asked for; it bounds the answer in any case."""
+class LowerBound(Enum):
+    """How a window's start is asked for; the window keeps out what is older in any case."""
 
     SPARE = "spare"
     """With a day or a second to spare."""
@@ -48,11 +51,19 @@ class Below(Enum):
 
 @dataclass(frozen=True)
 class Window:
-    """The logs with start <= created_at < end."""
+    """The logs with start <= created_at < end; with `is_open_ended`, those after `end` too.
+
+    Args:
+        start: Inclusive, in microseconds since 1970.
+        end: Exclusive, likewise.
+        lower_bound: How `start` is asked for.
+        is_open_ended: Whether no upper bound is asked for, so that a clock that is wrong hides no log.
+    """
 
     start: int
     end: int
-    below: Below = Below.SPARE
+    lower_bound: LowerBound = LowerBound.SPARE
+    is_open_ended: bool = False
 
     @property
     def width(self) -> int:
@@ -61,65 +72,61 @@ class Window:
 
     def holds(self, created: int) -> bool:
         """Whether an instant lies in the window."""
-        return self.start <= created < self.end
+        return self.start <= created and (self.is_open_ended or created < self.end)
 
-    def questions(self, bounds: Bounds) -> list[dict[str, str]]:
-        """List parameters whose answers together hold every log of the window, whatever the service's boundary rule."""
-        in_seconds = bounds is Bounds.TIMESTAMPS
-        before = _timestamp(-(-self.end // SECOND) + 1) if in_seconds else _date(-(-self.end // DAY))
-        parameters = {"created_before": before}
-        if self.below is Below.OPEN or self.start < DAY:
-            return [parameters]
-        if self.below is Below.EXACT:
+    def list_params(self, granularity: FilterGranularity) -> list[dict[str, str]]:
+        """Query parameters of lists that together hold every log of the window, whatever the service's boundary rule."""
+        in_seconds = granularity is FilterGranularity.TIMESTAMPS
+        upper: dict[str, str] = {}
+        if not self.is_open_ended:
+            upper["created_before"] = (
+                _timestamp(-(-self.end // SECOND) + 1) if in_seconds else _date(-(-self.end // DAY))
+            )
+        if self.lower_bound is LowerBound.OPEN or self.start < DAY:
+            return [upper]
+        if self.lower_bound is LowerBound.EXACT:
             date = _date(self.start // DAY)
-            return [{**parameters, "created_after": date}, {"created_on": date}]
+            return [{**upper, "created_after": date}, {"created_on": date}]
         after = _timestamp(self.start // SECOND - 1) if in_seconds else _date(self.start // DAY - 1)
-        return [{**parameters, "created_after": after}]
+        return [{**upper, "created_after": after}]
+
+    def first_part(self, width: int, granularity: FilterGranularity) -> Window:
+        """The window's beginning, about `width` wide; whole days where the service knows only those."""
+        stop = self.start + max(width, granularity.finest)
+        if granularity is FilterGranularity.DAYS and stop < self.end:
+            stop = max(stop // DAY * DAY, self.start // DAY * DAY + DAY)
+        return self if stop >= self.end else replace(self, end=stop, is_open_ended=False)
+
+    def after(self, part: Window) -> Window | None:
+        """What is left behind a part from the window's beginning; None where that is nothing."""
+        if part.end >= self.end:
+            return None
+        return replace(self, start=part.end, lower_bound=LowerBound.SPARE)
 
 
-def window_from(start: int, end: int, width: int, bounds: Bounds, below: Below = Below.SPARE) -> Window:
-    """Window at `start`, at most `width` wide and never past `end`; whole days where the service knows only those."""
-    stop = start + max(width, bounds.finest)
-    if bounds is Bounds.DAYS and stop < end:
-        stop = max(stop // DAY * DAY, start // DAY * DAY + DAY)
-    return Window(start, min(stop, end), below)
+def split(window: Window, granularity: FilterGranularity) -> list[Window]:
+    """Parts of equal width, at most MAX_SPLITS and none narrower than the filters can ask for."""
+    parts: list[Window] = []
+    rest: Window | None = window
+    width = -(-window.width // MAX_SPLITS)
+    while rest:
+        parts.append(rest.first_part(width, granularity))
+        rest = rest.after(parts[-1])
+    return parts
 
 
-def width_after(width: int, logs: int) -> int:
+def width_after(width: int, logs: int, target: int = TARGET_LOGS) -> int:
     """Width of the next window, in microseconds, after one of `width` held `logs`: quiet years are crossed in leaps."""
-    if logs * 4 <= TARGET_LOGS:
+    if logs * 4 <= target:
         return width * 4
-    return width * TARGET_LOGS // logs
+    return width * target // logs
 
 
-def narrower(window: Window, logs: int, span: int, bounds: Bounds) -> int:
-    """Width to try where a window held too many logs, judged by the first `logs` of them, `span` microseconds apart."""
-    width = window.width // 2
-    if logs:
-        width = min(width, span * TARGET_LOGS // logs)
-    return max(width, bounds.finest)
-
-
-def is_too_full(logs: int, span: int, window: Window) -> bool:
-    """Whether to give up a window's list, of which `logs` logs, `span` microseconds apart, have been read so far.
-
-    It is given up where what is read, or is to be expected after a few pages, is too much.
-    """
-    if logs >= MOST_LOGS:
+def is_too_full(logs: int, span: int, window: Window, target: int = TARGET_LOGS) -> bool:
+    """Whether to split a window, of whose list `logs` logs, `span` microseconds apart, have been read so far."""
+    if logs >= MAX_LOGS:
         return True
-    return logs >= TARGET_LOGS // 2 and logs * window.width > 2 * MOST_LOGS * span
-
-
-def instants_between(low: int, high: int, end: int, number: int, bounds: Bounds) -> list[int]:
-    """Up to `number` instants between two, ascending, ever closer to each other towards `end`, which lies after both.
-
-    Their distances from `end` shrink by one and the same factor.
-    """
-    factor = ((end - high) / (end - low)) ** (1 / (number + 1))
-    instants = {end - int((end - low) * factor**step) for step in range(1, number + 1)}
-    if bounds is Bounds.DAYS:
-        instants = {instant // DAY * DAY for instant in instants}
-    return sorted(instant for instant in instants if low < instant < high)
+    return span > 0 and logs * window.width > 2 * target * span
 
 
 def probe_instant(created: list[int]) -> int | None:

@@ -1,0 +1,438 @@
+"""The network side of a stream: one thread, one asyncio loop, from windows to ordered batches over one queue.
+
+A log's way is one coroutine that ends in an outcome, so that one failure is data and not the end of everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from tap_signalwire_logs.discovery import Discovery
+from tap_signalwire_logs.errors import Cancelled, FatalError
+from tap_signalwire_logs.external_sort import ExternalSorter
+from tap_signalwire_logs.instants import SECOND
+from tap_signalwire_logs.logs import Batch, Log, Outcome, RangeRetried, RangeUnread, WindowClosed
+from tap_signalwire_logs.windows import TARGET_LOGS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+
+    from typing_extensions import Self
+
+    from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.discovery import WindowListing
+    from tap_signalwire_logs.logs import Item
+    from tap_signalwire_logs.source import LogSource
+    from tap_signalwire_logs.state import PendingLog
+
+MAX_AHEAD = 1_024
+"""Logs that may be on their way at once: one slow answer does not idle the rest, and memory stays flat."""
+
+BATCH_LOGS = 256
+BATCHES_IN_QUEUE = 4
+POLL_SECONDS = 0.2
+JOIN_SECONDS = 5.0
+
+WINDOWS_AT_ONCE = 16
+"""Windows that are listed side by side where their entries are the records."""
+
+TARGET_LOGS_OF_GETS = 5_000
+"""Logs of a window where each takes a get: a few seconds of them, so that the first come soon."""
+
+LATEST = 1 << 62
+"""Later than any instant."""
+
+CLOCK_TOLERANCE_SECONDS = 120
+"""Difference between this machine's clock and the service's past which the service's is used."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run extracts of one stream. Instants are microseconds since 1970.
+
+    Args:
+        path: The list endpoint.
+        has_get: Whether there is a get endpoint.
+        takes_entries: Whether list entries are the records.
+        ids: The logs to fetch; None to discover them.
+        start: Where discovery begins; None for all the history that is kept.
+        end: Where it ends; None for now.
+        lookback: How long before the bookmark discovery begins, where it does.
+        page_size: Logs on one page.
+        include_deleted: Whether deleted logs are listed too.
+        refresh: How long a log that is not final is fetched again.
+        pending: Logs that are not final, by ID.
+        emitted: IDs of logs done with, which the lookback meets again.
+        unread: Ranges that earlier runs could not read.
+    """
+
+    path: str
+    has_get: bool
+    takes_entries: bool
+    ids: Iterable[str] | None
+    start: int | None
+    end: int | None
+    lookback: int | None
+    page_size: int
+    include_deleted: bool
+    refresh: int
+    pending: Mapping[str, PendingLog] = field(default_factory=dict)
+    emitted: frozenset[str] = frozenset()
+    unread: list[tuple[int, int]] = field(default_factory=list)
+
+
+class RefreshQueue:
+    """Pending logs that this run checks, by created_at and ID; each is handed on once.
+
+    One that is listed is known by its ID: what the list says of its created_at may have changed.
+    """
+
+    def __init__(self, logs: Iterable[tuple[int, str]]) -> None:
+        self._queue = deque(logs)
+        self._left = {log_id for _, log_id in self._queue}
+        self._handed_on: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there were any."""
+        return bool(self._left or self._handed_on)
+
+    def before(self, place: tuple[int, str] | None) -> Iterator[Log]:
+        """Those before a place of the order, or all that are left."""
+        while self._queue and (place is None or self._queue[0] < place):
+            created, log_id = self._queue.popleft()
+            if log_id in self._left:
+                self._left.remove(log_id)
+                self._handed_on.add(log_id)
+                yield Log(log_id, created)
+
+    def yields_to(self, log_id: str) -> bool:
+        """Whether a listed log was not handed on yet; it is then none of these any more."""
+        if log_id in self._left:
+            self._left.remove(log_id)
+            return True
+        return log_id not in self._handed_on
+
+
+class BatchQueue:
+    """The one way from the network thread to the main thread: a few batches at most."""
+
+    def __init__(self) -> None:
+        self._batches: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._room: asyncio.Event
+
+    def open(self) -> None:
+        """Begin to take batches on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+
+    async def put(self, batch: Batch) -> None:
+        """Hand on a batch once there is room."""
+        while self._batches.qsize() >= BATCHES_IN_QUEUE:
+            self._room.clear()
+            if self._batches.qsize() >= BATCHES_IN_QUEUE:
+                await self._room.wait()
+        self._batches.put(batch)
+
+    def end(self, error: BaseException | None) -> None:
+        """Say that nothing follows, or what ended the extraction."""
+        self._batches.put(error)
+
+    def get(self, seconds: float) -> Batch | BaseException | None:
+        """The next batch, None at the end, or the error that ended the extraction.
+
+        Raises:
+            queue.Empty: None came in so many seconds.
+        """
+        batch = self._batches.get(timeout=seconds) if seconds else self._batches.get_nowait()
+        if self._loop:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._room.set)
+        return batch
+
+
+class Extraction:
+    """Extracts one stream on a thread of its own, while the caller takes batches.
+
+    Args:
+        job: What to extract.
+        client: Makes the client; called on the network thread.
+        source: Makes the source of records of a client and a discovery.
+        began: This machine's time at the start of the run, in microseconds since 1970.
+        name: The stream's name.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        client: Client,
+        source: Callable[[Discovery], LogSource],
+        began: int,
+        name: str,
+    ) -> None:
+        self.now = began
+        """The run's start by the service's clock, once a request was answered."""
+        self.clock_ahead: float | None = None
+        """Seconds that this machine's clock is ahead of the service's, where that is too much."""
+        self.flaws: list[str] = []
+        """What was wrong with lists although all of their logs came out."""
+        self._job = job
+        self._client = client
+        self._began = began
+        self._queue = BatchQueue()
+        self._discovery = Discovery(
+            client,
+            job.path,
+            page_size=job.page_size,
+            include_deleted=job.include_deleted,
+            windows_at_once=WINDOWS_AT_ONCE if job.takes_entries else 1,
+            target_logs=TARGET_LOGS if job.takes_entries else TARGET_LOGS_OF_GETS,
+        )
+        self._source = source(self._discovery)
+        self._line: deque[Item | asyncio.Task[Outcome] | BaseException] = deque()
+        self._share = 0.0
+        self._is_scheduled = False
+        self._listed: deque[set[int]] = deque([set()], maxlen=2)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"{name}-network", daemon=True)
+
+    def __repr__(self) -> str:
+        """What it waits for."""
+        tasks = sum(isinstance(item, asyncio.Task) for item in self._line)
+        return f"<Extraction: {len(self._line)} logs on their way, {tasks} of them fetched; {self._discovery!r}; {self._client!r}>"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop and self._task:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(JOIN_SECONDS)
+
+    def batches(self, stop: threading.Event, before_wait: Callable[[], None]) -> Iterator[Batch]:
+        """Batches in order until the end.
+
+        Args:
+            stop: Ends the waiting.
+            before_wait: Called before each wait.
+
+        Raises:
+            Cancelled: `stop` was set.
+            FatalError: The stream can't go on.
+        """
+        while not stop.is_set():
+            try:
+                batch = self._queue.get(0)
+            except queue.Empty:
+                before_wait()
+                try:
+                    batch = self._queue.get(POLL_SECONDS)
+                except queue.Empty:
+                    continue
+            if batch is None:
+                return
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+        raise Cancelled
+
+    # On the network thread
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            error = Cancelled()
+        except BaseException as caught:  # noqa: BLE001 - it is raised where batches are taken
+            error = caught
+        self._queue.end(error)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._queue.open()
+        async with self._client:
+            scheduling = asyncio.create_task(self._schedule())
+            try:
+                await self._deliver()
+            finally:
+                tasks = [scheduling, *(item for item in self._line if isinstance(item, asyncio.Task))]
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _schedule(self) -> None:
+        """Put every log in line, in order; an error takes its turn behind them."""
+        try:
+            logs = self._discovered() if self._job.ids is None else self._configured(self._job.ids)
+            async with aclosing(logs) as items:
+                async for item in items:
+                    self._line.append(self._begin(item) if isinstance(item, Log) else item)
+                    self._news.set()
+                    while len(self._line) >= MAX_AHEAD:
+                        self._room.clear()
+                        await self._room.wait()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised in its turn
+            self._line.append(error)
+        self.flaws = self._discovery.flaws
+        self._is_scheduled = True
+        self._news.set()
+
+    def _begin(self, log: Log) -> Outcome | asyncio.Task[Outcome]:
+        return self._source.at_once(log) or asyncio.ensure_future(self._source.fetch(log))
+
+    async def _deliver(self) -> None:
+        """Hand on outcomes in the order of the line, as soon as they are there."""
+        line = self._line
+        batch: list[Item] = []
+        while True:
+            while line:
+                item = line[0]
+                if isinstance(item, asyncio.Task):
+                    if not item.done() and batch:
+                        await self._queue.put(Batch(batch, self._share))
+                        batch = []
+                    item = await item
+                if isinstance(item, BaseException):
+                    if batch:
+                        await self._queue.put(Batch(batch, self._share))
+                    raise item
+                line.popleft()
+                if len(line) < MAX_AHEAD:
+                    self._room.set()
+                batch.append(item)
+                if len(batch) >= BATCH_LOGS:
+                    await self._queue.put(Batch(batch, self._share_of(item)))
+                    batch = []
+            if batch:
+                await self._queue.put(Batch(batch, self._share_of(batch[-1])))
+                batch = []
+            if self._is_scheduled and not line:
+                return
+            self._news.clear()
+            if not line and not self._is_scheduled:
+                await self._news.wait()
+
+    def _share_of(self, item: Item) -> float:
+        """How far through the run an item is."""
+        if isinstance(item, Outcome) and item.log.created is not None:
+            start = self._first if self._first is not None else item.log.created
+            self._first = start
+            self._share = (item.log.created - start) / max((self._job.end or self.now) - start, 1)
+        return self._share
+
+    _first: int | None = None
+
+    async def _configured(self, ids: Iterable[str]) -> AsyncIterator[Log]:
+        """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
+        by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
+        for place, log_id in enumerate(ids):
+            by_id.add((log_id, place))
+        in_place: ExternalSorter[tuple[int, str]] = ExternalSorter(itemgetter(0))
+        for log_id, place in by_id.drain():
+            in_place.add((place, log_id))
+        for place, log_id in in_place.drain():
+            self._share = place / by_id.count
+            yield Log(log_id)
+
+    async def _discovered(self) -> AsyncIterator[Log | WindowClosed | RangeUnread | RangeRetried]:
+        """Pending logs and those of each window, by created_at and ID, and a mark after each window."""
+        job = self._job
+        due: RefreshQueue | None = None
+        refusal: FatalError | None = None
+        ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
+        while ranges:
+            start, end = ranges.popleft()
+            is_open_ended = end is None
+            windows = self._discovery.windows(start, end or self._began, is_open_ended=is_open_ended)
+            try:
+                async with aclosing(windows) as listings:
+                    async for listing in listings:
+                        due = due or self._due()
+                        newest = None
+                        for log in self._merged(due, listing):
+                            if log.is_discovered:
+                                newest = log.created
+                            if not self._needs_no_fetch(log.log_id):
+                                yield log
+                        for window, error in listing.unread:
+                            yield RangeUnread(window.start, max(window.end, window.start + 1), error)
+                        yield WindowClosed(newest)
+            except FatalError as error:
+                if type(error) is not FatalError:
+                    raise
+                refusal = error  # the list is refused; a get may still be answered
+                break
+            if start is not None:
+                yield RangeRetried(start, LATEST if end is None else end)
+            if start is not None and not ranges and job.lookback is not None and start > self.now:
+                # The bookmark lies in the service's future: a log that was dated wrongly took it there.
+                ranges.append((self.now - job.lookback, start))
+        due = due or self._due()
+        if job.has_get:
+            for log in due.before(None):
+                yield log
+        if refusal:
+            raise refusal
+        yield WindowClosed(None)
+
+    def _due(self) -> RefreshQueue:
+        """Pending logs to check in this run, by the service's clock."""
+        self._set_clock()
+        now, refresh = self.now, self._job.refresh
+        return RefreshQueue(
+            sorted((log.created, log_id) for log_id, log in self._job.pending.items() if log.is_due(now, refresh))
+        )
+
+    def _set_clock(self) -> None:
+        offset = self._client.clock_offset
+        if offset is None or abs(offset) <= CLOCK_TOLERANCE_SECONDS:
+            return
+        self.now = self._began + int(offset * SECOND)
+        self.clock_ahead = -offset
+
+    def _needs_no_fetch(self, log_id: str) -> bool:
+        """Whether a log was emitted by an earlier run and is done with, or is pending and not due."""
+        if log_id in self._job.emitted:
+            return True
+        pending = self._job.pending.get(log_id)
+        return pending is not None and not pending.is_due(self.now, self._job.refresh)
+
+    def _merged(self, due: RefreshQueue, listing: WindowListing) -> Iterator[Log]:
+        """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
+        has_get, is_read = self._job.has_get, not listing.unread
+        self._listed.append(set())
+        before, seen = self._listed
+        has_due = bool(due)
+        for created, log_id, entry in listing.drain():
+            key = hash(log_id)
+            if key in seen or key in before:
+                continue  # its created_at changed between two pages
+            seen.add(key)
+            if has_due:
+                for log in due.before((created, log_id)):
+                    if has_get or (is_read and listing.window.holds(log.created or 0)):
+                        yield log
+                if not due.yields_to(log_id):
+                    continue
+            yield Log(log_id, created, entry, is_discovered=True)
+        for log in due.before((listing.window.end, "")):
+            if has_get or (is_read and listing.window.holds(log.created or 0)):
+                yield log
+

@@ -1,0 +1,81 @@
+"""What travels from the network thread to the main thread: a log, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from tap_signalwire_logs.errors import RequestError
+
+    Fields = Any
+    """Typed values of a log (`records.DecodedRecord.fields`)."""
+
+
+@dataclass(slots=True)
+class Log:
+    """A log on its way.
+
+    Args:
+        log_id: Its ID.
+        created: created_at in microseconds since 1970; None where only the ID is known.
+        entry: The JSON of its list entry, where the list showed it in this run.
+        is_discovered: Whether the list showed it, so that the bookmark passes it.
+    """
+
+    log_id: str
+    created: int | None = None
+    entry: bytes | None = None
+    is_discovered: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a log.
+
+    Args:
+        log: The log.
+        records: Its records, each a JSON object that keeps the promises of the schema.
+        fields: The log's typed values; None where nothing of it is known.
+        error: Why its get had no answer. With `fields`, its list entry stands in for it.
+    """
+
+    log: Log
+    records: list[bytes] = field(default_factory=list)
+    fields: Fields = None
+    error: RequestError | None = None
+
+
+class WindowClosed(NamedTuple):
+    """Every log of a window, and all that come before it, have been handed over.
+
+    Args:
+        newest: The latest created_at among the window's logs; None where it held none.
+    """
+
+    newest: int | None
+
+
+class RangeUnread(NamedTuple):
+    """A range of created_at, [start, end), of whose list not all could be read; `error` says why."""
+
+    start: int
+    end: int
+    error: Exception
+
+
+class RangeRetried(NamedTuple):
+    """A range that an earlier run could not read has been asked for again; what is still unread of it was said before."""
+
+    start: int
+    end: int
+
+
+Item: TypeAlias = "Outcome | WindowClosed | RangeUnread | RangeRetried"
+
+
+class Batch(NamedTuple):
+    """Items in order, and how far through the run they are (0 to 1)."""
+
+    items: list[Item]
+    share: float
