@@ -1,58 +1,77 @@
-"""HTTP to one SignalWire Space: authentication, timeouts, retries and errors that say what to do.
+"""HTTP to one SignalWire Space on one asyncio loop: authentication, slots, retries, errors that say what to do.
 
-Nothing here knows of streams, records or state: `Channel.get` takes a path and gives the decoded answer.
+Nothing here knows of streams, records or state: `Client.get` takes a path and gives the decoded answer. Read downward:
+`get`, one attempt of it, its slot, what its answer is taken for, and what comes of a failure.
 """
 
 from __future__ import annotations
 
-import email.utils
-import heapq
+import asyncio
 import logging
-import threading
+import re
 import time
 from collections import deque
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import backoff
 import msgspec
 
 from tap_signalwire_logs.errors import (
-    ExhaustedError,
     FatalError,
-    MissingError,
-    NoAnswerError,
-    Stopped,
+    HistoryLimitError,
+    InvalidResponseError,
+    NotFoundError,
+    OutageError,
+    RejectedError,
+    RetriesExhaustedError,
     UnauthorizedError,
+    UnreachableError,
 )
-from tap_signalwire_logs.exact_json import decode_json, without_lone_surrogates
+from tap_signalwire_logs.exact_json import decode_json, repair
 from tap_signalwire_logs.redact import redact
-from tap_signalwire_logs.transport import Answer, Broken, Wire
+from tap_signalwire_logs.retry import (
+    RETRY_AFTER_CAP_SECONDS,
+    RetriableFailure,
+    parse_http_date,
+    parse_retry_after,
+    wait_seconds,
+)
+from tap_signalwire_logs.transport import CurlTransport, Response, TransportFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from typing_extensions import Self
 
 Decoded = TypeVar("Decoded")
 
 logger = logging.getLogger("tap-signalwire-logs.client")
 
-BACKOFF_FIRST_SECONDS = 0.5
-BACKOFF_CAP_SECONDS = 30.0
-RETRY_AFTER_CAP_SECONDS = 120.0
-POLL_SECONDS = 0.2
-# With slots to spare, a request that comes meanwhile need not wait for an answer to another.
-SPARE_SLOTS_POLL_SECONDS = 0.005
-
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
+RATE_LIMIT_CODE = "rate_limit_exceeded"
+RETRIED_STATUSES = frozenset({408, 425, 429})
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Hundreds of requests may fail at once; one line tells of them.
-WARNING_EVERY_SECONDS = 10.0
-RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+SECONDS_BETWEEN_WARNINGS = 10.0
+SECONDS_BETWEEN_CLOCK_READINGS = 60.0
+OUTAGE_REQUESTS = 20
+UNKNOWN_HOST_TRIES = 3
+MAX_TEXT = 300
+
+RERUN = "rerun later: it resumes from the last saved state"
+ADVICE = {
+    "throttled": "SignalWire is unavailable or rate-limiting",
+    "unavailable": "SignalWire is unavailable or rate-limiting",
+    "body": "SignalWire, or a gateway on the way to it, is in trouble",
+    "timeout": "check the network, or raise `request_timeout`",
+    "network": "check `space` and the network",
+    "proxy": "check the proxy (HTTPS_PROXY)",
+}
 
 
 @dataclass
@@ -63,45 +82,15 @@ class Counts:
     retries: int = 0
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One try that failed for a reason that passes."""
-
-    why: str
-    status: int | None = None
-    retry_after: float | None = None
-
-
-class Slots:
-    """Requests in flight: at most `most`, fewer after the Space said that it is too many, more again as it answers.
-
-    Without it, requests that all begin again when a 429's wait is over would use up each other's tries.
-    """
-
-    def __init__(self, most: int) -> None:
-        """Begin with all slots open."""
-        self.open = float(most)
-        self._most = most
-
-    def shrink(self) -> None:
-        """Halve the open slots."""
-        self.open = max(1.0, self.open / 2)
-
-    def grow(self) -> None:
-        """Open one more slot after as many answers as there are open slots."""
-        if self.open < self._most:
-            self.open = min(float(self._most), self.open + 1 / self.open)
-
-
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Request(Generic[Decoded]):
-    channel: Channel
     target: str
     decode: Callable[[bytes | bytearray], Decoded]
-    is_page: bool = False
-    future: Future[Decoded] = field(default_factory=Future)
+    is_page: bool
+    max_tries: int
     tries: int = 0
     answered_before: int = 0
+    retries: asyncio.Task[Decoded] | None = None
 
     @property
     def name(self) -> str:
@@ -109,79 +98,18 @@ class _Request(Generic[Decoded]):
         return f"GET {urlsplit(self.target).path}"
 
 
-class Channel:
-    """A client's requests for one thing, counted together and refused together; channels take turns on the wire."""
-
-    def __init__(self, client: Client, scope: str) -> None:
-        """Open with nothing asked yet."""
-        self.counts = Counts()
-        self.scope = scope
-        self.queue: deque[_Request[Any]] = deque()
-        self.refused: UnauthorizedError | None = None
-        self._client = client
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port that the requests go to."""
-        return self._client.origin
-
-    def get(
-        self,
-        target: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        decode: Callable[[bytes | bytearray], Decoded],
-    ) -> Decoded:
-        """Answer of a GET, as `decode` makes it of the body. It goes before those that `submit` queued.
-
-        Args:
-            target: A path from the origin's root, with or without a query.
-            params: Query parameters.
-            decode: What the answer is made with; where it raises NoAnswerError, or the body is no JSON, the request
-                is tried again. It runs on the client's thread.
-
-        Raises:
-            UnauthorizedError: 401 or 403. No other request of this channel is sent after it.
-            FatalError: Any other refusal, a redirect among them.
-            MissingError: 404, or older than the history that the Space keeps.
-            ExhaustedError: `max_tries` tries failed.
-            Stopped: The client's `stop` was set.
-        """
-        request = _Request(self, f"{target}?{urlencode(params)}" if params else target, decode, is_page=True)
-        self.queue.appendleft(request)
-        self._client.begin()
-        while True:
-            with suppress(FutureTimeoutError, TimeoutError):
-                return request.future.result(POLL_SECONDS)
-            if self._client.stop.is_set():
-                raise Stopped
-
-    def submit(self, target: str, *, decode: Callable[[bytes | bytearray], Decoded]) -> Future[Decoded]:
-        """Queue a GET; its future ends as `get` would."""
-        request = _Request(self, target, decode)
-        self.queue.append(request)
-        self._client.begin()
-        return request.future
-
-    def refuse(self, error: BaseException) -> None:
-        """End what is queued with an error."""
-        with suppress(IndexError):
-            while True:
-                self.queue.popleft().future.set_exception(error)
-
-
 class Client:
-    """A Space's REST API over HTTPS (plain HTTP on loopback), for any number of threads, itself on one of its own.
+    """A Space's REST API over HTTPS (plain HTTP on loopback), for one asyncio loop.
 
     Args:
         origin: Scheme, host and port, such as `https://example.signalwire.com`. Credentials go there alone.
         project_id: Basic user.
         api_token: Basic password.
+        scope: The scope that the API token needs, for the advice of a refusal.
         concurrency: The most requests in flight.
         timeout: Seconds for connecting and of silence; an answer may take three times as long in all.
         max_tries: Tries of one request, the first included.
         user_agent: The User-Agent header.
-        stop: Once set, waits end and no further request begins.
     """
 
     def __init__(
@@ -190,286 +118,376 @@ class Client:
         project_id: str,
         api_token: str,
         *,
+        scope: str,
         concurrency: int,
         timeout: float,
         max_tries: int,
         user_agent: str,
-        stop: threading.Event,
     ) -> None:
-        """Nothing is sent, and no thread begins, before there is a request."""
         self.origin = origin
-        self.stop = stop
-        self._wire: Wire[_Request[Any]] = Wire(
-            origin, project_id, api_token, connections=concurrency, timeout=timeout, user_agent=user_agent
-        )
+        self.counts = Counts()
+        self.clock_offset: float | None = None
+        self._scope = scope
+        self._concurrency = concurrency
         self._max_tries = max_tries
-        self._closed = False
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._wake = threading.Event()
-        self._channels: deque[Channel] = deque()
-        self._later: list[tuple[float, int, _Request[Any]]] = []
-        self._due: deque[_Request[Any]] = deque()
-        self._retries = 0
-        self._slots = Slots(concurrency)
+        self._credentials = (project_id, api_token, timeout, user_agent)
+        self._transport: CurlTransport
+        self._in_flight = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._page_queue: deque[asyncio.Future[None]] = deque()
+        self._retrying: set[_Request[Any]] = set()
         self._not_before = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._answered = 0
-        self._ended: BaseException | None = None
-        self._last_warning = float("-inf")
+        self._exhausted_in_a_row = 0
+        self._fatal: FatalError | None = None
+        self._next_warning = 0.0
+        self._next_clock_reading = 0.0
 
-    def channel(self, scope: str) -> Channel:
-        """Open a channel for requests that need a scope of the API token."""
-        channel = Channel(self, scope)
-        self._channels.append(channel)
-        return channel
+    async def __aenter__(self) -> Self:
+        project_id, api_token, timeout, user_agent = self._credentials
+        self._loop = asyncio.get_running_loop()
+        self._transport = CurlTransport(
+            self.origin,
+            project_id,
+            api_token,
+            connections=self._concurrency,
+            timeout=timeout,
+            user_agent=user_agent,
+        )
+        return self
 
-    def close(self) -> None:
-        """Break off what is in flight, close the connections, and wait for the thread's end."""
-        self._closed = True
-        self._wake.set()
-        if self._thread:
-            self._thread.join()
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [request.retries for request in self._retrying if request.retries]
+        for task in tasks:
+            task.cancel()
+        for waiter in [*self._page_queue, *self._queue]:
+            waiter.cancel()
+        if self._timer:
+            self._timer.cancel()
+        self._transport.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def begin(self) -> None:
-        """See to it that what is queued is sent."""
-        self._wake.set()
-        if self._ended:
-            self._refuse_all(self._ended)
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._work, name="http", daemon=True)
-                    self._thread.start()
+    def __repr__(self) -> str:
+        return (
+            f"<Client {self.origin}: {self._in_flight} of {self._concurrency} in flight, "
+            f"{len(self._page_queue)} pages and {len(self._queue)} gets queued, {len(self._retrying)} retrying>"
+        )
 
-    def _work(self) -> None:
-        good: list[tuple[_Request[Any], Answer | Broken]] = []
+    async def get(
+        self,
+        target: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        decode: Callable[[bytes | bytearray], Decoded],
+        is_page: bool = False,
+        max_tries: int | None = None,
+    ) -> Decoded:
+        """Answer of a GET, as `decode` makes it of the body.
+
+        Args:
+            target: A path from the origin's root, with or without a query.
+            params: Query parameters.
+            decode: Makes the answer; where it raises InvalidResponseError, or the body is not JSON, the request is
+                tried again.
+            is_page: Whether it goes before gets that wait for a slot, and its body may be large.
+            max_tries: Tries of this request, where not the client's.
+
+        Raises:
+            UnauthorizedError: 401 or 403. Every later request of the client fails with it.
+            UnreachableError: Unknown host, TLS, a proxy that refuses, a redirect; as lasting.
+            OutageError: Request after request used up its tries; as lasting.
+            NotFoundError: 404 or 410, in the service's own words.
+            HistoryLimitError: Older than the history that the Space keeps.
+            RejectedError: Another refusal.
+            RetriesExhaustedError: `max_tries` tries failed.
+            OSError: A page could not be kept on disk.
+        """
+        if params:
+            target = f"{target}?{urlencode(params)}"
+        request = _Request(target, decode, is_page, max_tries or self._max_tries)
         try:
-            while not self._closed and not self.stop.is_set():
-                self._send()
-                finished = self._wire.finished()
-                # The next requests go out before good answers are looked at: the wire is never idle for us.
-                unsettled, good = good, [(request, outcome) for request, outcome in finished if outcome.is_good]
-                unsettled += [(request, outcome) for request, outcome in finished if not outcome.is_good]
-                for request, outcome in unsettled:
-                    self._settle(request, outcome)
-                if not unsettled and not good:
-                    self._wait()
-            self._ended = Stopped()
-        except BaseException as error:  # noqa: BLE001 - it is raised wherever an answer is awaited
-            self._ended = error
-        for request, outcome in good:
-            self._settle(request, outcome)
-        for request in [*self._wire.close(), *self._due, *(request for _, _, request in self._later)]:
-            request.future.set_exception(self._ended)
-        self._refuse_all(self._ended)
+            return await self._attempt(request)
+        except RetriableFailure as failure:
+            first = failure
+        return await self._retry(request, first)
 
-    def _send(self) -> None:
-        """Begin what is due, as far as there are slots and the Space lets us; a request that waits keeps its slot."""
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            self._due.append(heapq.heappop(self._later)[2])
-        while self._wire.in_flight < int(self._slots.open) and now >= self._not_before:
-            request = self._next_request()
-            if request is None:
-                break
-            if request.channel.refused:
-                request.future.set_exception(request.channel.refused)
-                continue
-            request.answered_before = self._answered
-            request.channel.counts.requests += 1
-            self._wire.start(request.target, request, is_large=request.is_page)
+    async def _retry(self, request: _Request[Decoded], first: RetriableFailure) -> Decoded:
+        """Further attempts, each after the wait that the failure before it asks for."""
+        failures = [first]
 
-    def _next_request(self) -> _Request[Any] | None:
-        """One that is tried again, or one of the channel whose turn it is; None where there is none to send."""
-        if self._due:
-            return self._due.popleft()
-        if self._wire.in_flight + len(self._later) < int(self._slots.open):
-            for _ in range(len(self._channels)):
-                self._channels.rotate(-1)
-                if self._channels[0].queue:
-                    return self._channels[0].queue.popleft()
-        return None
+        @backoff.on_exception(backoff.runtime, RetriableFailure, value=attrgetter("wait"), jitter=None, logger=None)
+        async def attempt() -> Decoded:
+            if failures:
+                raise failures.pop()
+            self.counts.retries += 1
+            return await self._attempt(request)
 
-    def _wait(self) -> None:
-        """Wait for bytes, for a request, or until one is due."""
-        now = time.monotonic()
-        until = now + POLL_SECONDS
-        if self._later:
-            until = min(until, self._later[0][0])
-        if self._not_before > now:
-            until = min(until, self._not_before)
-        if self._wire.in_flight:
-            if self._wire.in_flight < int(self._slots.open):
-                until = min(until, now + SPARE_SLOTS_POLL_SECONDS)
-            self._wire.wait(max(until - now, 0.0))
-            return
-        self._wake.clear()
-        has_room = len(self._later) < int(self._slots.open)
-        if self._not_before > now or not has_room or not any(channel.queue for channel in self._channels):
-            self._wake.wait(max(until - now, 0.0))
-
-    def _settle(self, request: _Request[Any], outcome: Answer | Broken) -> None:
-        """Hand on what came of a request, or have it tried again."""
+        request.retries = asyncio.ensure_future(attempt())
+        self._retrying.add(request)
         try:
-            answer = self._judge(request, outcome)
-        except UnauthorizedError as error:
-            request.channel.refused = error
-            request.future.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
-            request.future.set_exception(error)
-        else:
-            if isinstance(answer, Failure):
-                self._try_again(request, answer)
-                return
-            self._answered += 1
-            self._slots.grow()
-            request.future.set_result(answer)
+            return await request.retries
+        except asyncio.CancelledError:
+            if request in self._retrying or self._fatal is None:
+                raise
+            raise self._fatal_error() from None
+        finally:
+            self._retrying.discard(request)
 
-    def _judge(self, request: _Request[Any], outcome: Answer | Broken) -> Any:
-        """What an outcome comes to: the decoded answer, a Failure, or an error that is raised."""
-        if isinstance(outcome, Broken):
-            if outcome.disk:
-                raise outcome.disk
-            if outcome.is_tls:
-                message = f"{request.name}: TLS failed ({outcome.reason}); check `space` and the CA bundle"
-                raise FatalError(message)
-            return Failure(outcome.reason)
-        status, body = outcome.status, outcome.read()
-        if status == HTTPStatus.OK:
+    async def _attempt(self, request: _Request[Decoded]) -> Decoded:
+        """Slot, send, classify."""
+        if self._fatal:
+            raise self._fatal_error()
+        if self._in_flight >= self._concurrency or self._not_before or self._queue or self._page_queue:
+            await self._slot(request)
+        self._in_flight += 1
+        self.counts.requests += 1
+        request.answered_before = self._answered
+        try:
+            response = await self._transport.send(request.target, is_large=request.is_page, fresh=request.tries > 0)
+        except TransportFailure as failure:
+            raise self._transport_failed(request, failure) from None
+        finally:
+            self._in_flight -= 1
+            if self._queue or self._page_queue:
+                self._hand_out()
+        if response.status == HTTPStatus.OK:
             try:
-                return _decoded(request, body)
-            except NoAnswerError as error:
-                return Failure(f"{status}, but {error}", status)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                kind = "no whole JSON" if body.strip() else "empty"
-                return Failure(f"{status}, but the body is {kind}", status)
-        errors = _errors(body)
-        detail = "".join(f"; {error}" for error in errors)
-        if status in RETRIED_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            retry_after = parse_retry_after(outcome.header("retry-after"))
-            return Failure(f"{status}{_request_id(outcome)}{detail}", status, retry_after)
-        raise _refusal(request, outcome, errors, detail)
+                answer = _decode(request, response)
+            except InvalidResponseError as error:
+                raise self._failed(request, RetriableFailure(f"200, but {_plain(str(error))}", "body", 200)) from None
+        else:
+            answer = self._refused(request, response)
+        self._answered += 1
+        self._exhausted_in_a_row = 0
+        if self._loop.time() >= self._next_clock_reading:
+            self._read_clock(response)
+        return answer
 
-    def _try_again(self, request: _Request[Any], failure: Failure) -> None:
+    # Slots
+
+    async def _slot(self, request: _Request[Any]) -> None:
+        """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, and who tries again before others."""
+        queue = self._page_queue if request.is_page else self._queue
+        waiter = self._loop.create_future()
+        if request.tries:
+            queue.appendleft(waiter)
+        else:
+            queue.append(waiter)
+        self._hand_out()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._in_flight -= 1
+                self._hand_out()
+            else:
+                queue.remove(waiter)
+            raise
+        self._in_flight -= 1  # `_attempt` counts it again
+
+    def _hand_out(self) -> None:
+        """Give free slots to who waits for one."""
+        if self._not_before:
+            wait = self._not_before - self._loop.time()
+            if wait > 0:
+                if self._timer is None:
+                    self._timer = self._loop.call_later(wait, self._wake)
+                return
+            self._not_before = 0.0
+        while self._in_flight < self._concurrency and (self._page_queue or self._queue):
+            waiter = (self._page_queue or self._queue).popleft()
+            if not waiter.done():
+                self._in_flight += 1
+                waiter.set_result(None)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._hand_out()
+
+    # What an answer is taken for
+
+    def _refused(self, request: _Request[Any], response: Response) -> Any:
+        """Raise what an answer comes to that is not 200."""
+        status = response.status
+        entries = _errors(response.read())
+        what = f"{request.name}: {status}{_request_id(response)}{_described(entries)}"
+        codes = tuple(entry.code for entry in entries if entry.code)
+        if status in RETRIED_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR or RATE_LIMIT_CODE in codes:
+            retry_after = parse_retry_after(response.header("retry-after"), response.header("date"))
+            is_throttled = status == HTTPStatus.TOO_MANY_REQUESTS or RATE_LIMIT_CODE in codes or retry_after is not None
+            kind = "throttled" if is_throttled else "unavailable"
+            reason = what.removeprefix(f"{request.name}: ")
+            raise self._failed(request, RetriableFailure(reason, kind, status, retry_after))
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            raise self._failed(request, RetriableFailure(f"{status}, which is no answer", "body", status))
+        if status < HTTPStatus.BAD_REQUEST:
+            raise self._fail_all(UnreachableError(f"{what}; unexpected redirect, not followed; check `space`"))
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise self._fail_all(_proxy_error(request, status))
+        self._answered += 1
+        self._exhausted_in_a_row = 0
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            advice = f"check `project_id` and `api_token`, and that the API token has the scope {self._scope}"
+            raise self._fail_all(UnauthorizedError(f"{what}; {advice}"))
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+            if entries:
+                raise NotFoundError(what, status, codes)
+            self._answered -= 1
+            reason = f"{status}{_request_id(response)}, but not in SignalWire's own words"
+            raise self._failed(request, RetriableFailure(reason, "body", status))
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and codes and set(codes) == {HISTORY_LIMIT_CODE}:
+            raise HistoryLimitError(what, entries[0].message)
+        raise RejectedError(f"{what}; request rejected, not retried", status, codes)
+
+    def _transport_failed(self, request: _Request[Any], failure: TransportFailure) -> Exception:
+        if failure.kind == "tls":
+            message = f"{request.name}: TLS failed ({failure.reason}); check `space` and the CA bundle"
+            return self._fail_all(UnreachableError(message))
+        if failure.proxy_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return self._fail_all(_proxy_error(request, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED))
+        if failure.kind == "host" and request.tries + 1 >= UNKNOWN_HOST_TRIES:
+            return self._fail_all(UnreachableError(f"{request.name}: {failure.reason}; check `space` and the network"))
+        return self._failed(request, RetriableFailure(failure.reason, failure.kind))
+
+    def _failed(self, request: _Request[Any], failure: RetriableFailure) -> Exception:
+        """What is to be raised for a failed try: itself, or that there are no more."""
         # Where others are answered, the Space is only busy, and this request's turn is still to come.
-        is_busy = failure.status == HTTPStatus.TOO_MANY_REQUESTS and self._answered > request.answered_before
+        is_busy = failure.kind == "throttled" and self._answered > request.answered_before
         request.tries += not is_busy
-        if request.tries >= self._max_tries:
-            request.future.set_exception(_exhausted(request, failure))
-            return
-        seconds = wait_seconds(failure, max(request.tries, 1))
-        now = time.monotonic()
-        if failure.status == HTTPStatus.TOO_MANY_REQUESTS:
-            # Every request is held back: the limit is the Space's, not the one request's.
-            if now >= self._not_before:
-                self._slots.shrink()
-            self._not_before = max(self._not_before, now + seconds)
-        request.channel.counts.retries += 1
-        self._retries += 1
-        heapq.heappush(self._later, (now + seconds, self._retries, request))
-        self._warn_of_retry(request, failure, seconds)
+        if request.tries >= request.max_tries:
+            return self._exhausted(request, failure)
+        failure.wait = wait_seconds(failure, max(request.tries, 1))
+        if failure.kind == "throttled":
+            self._not_before = max(self._not_before, self._loop.time() + failure.wait)
+        self._warn_of_retry(request, failure)
+        return failure
 
-    def _refuse_all(self, error: BaseException) -> None:
-        for channel in list(self._channels):
-            channel.refuse(error)
+    def _exhausted(self, request: _Request[Any], failure: RetriableFailure) -> Exception:
+        self._exhausted_in_a_row += 1
+        advice = f"{ADVICE.get(failure.kind, ADVICE['network'])}; {RERUN}"
+        message = f"{request.name}: {failure.reason}, {request.tries} tries (`backoff_max_tries`)"
+        if self._exhausted_in_a_row >= OUTAGE_REQUESTS:
+            return self._fail_all(OutageError(f"{message}, as {OUTAGE_REQUESTS} requests in a row; {advice}"))
+        return RetriesExhaustedError(f"{message}; {advice}", failure.status)
 
-    def _warn_of_retry(self, request: _Request[Any], failure: Failure, seconds: float) -> None:
+    def _fail_all(self, error: FatalError) -> FatalError:
+        """End every request that waits for a slot or for its retry; those to come end as they begin."""
+        if self._fatal is None:
+            self._fatal = error
+            for waiter in [*self._page_queue, *self._queue]:
+                if not waiter.done():
+                    waiter.set_exception(self._fatal_error())
+            self._page_queue.clear()
+            self._queue.clear()
+            current = asyncio.current_task()
+            retrying = [request for request in self._retrying if request.retries is not current]
+            self._retrying.difference_update(retrying)
+            for request in retrying:
+                if request.retries:
+                    request.retries.cancel()
+        return error
+
+    def _fatal_error(self) -> FatalError:
+        assert self._fatal
+        return type(self._fatal)(*self._fatal.args)
+
+    def _read_clock(self, response: Response) -> None:
+        date = parse_http_date(response.header("date"))
+        if date is not None:
+            self.clock_offset = date + 0.5 - time.time()  # the header's grain is a second
+            self._next_clock_reading = self._loop.time() + SECONDS_BETWEEN_CLOCK_READINGS
+
+    def _warn_of_retry(self, request: _Request[Any], failure: RetriableFailure) -> None:
         level = logging.DEBUG
-        if time.monotonic() - self._last_warning > WARNING_EVERY_SECONDS:
-            self._last_warning = time.monotonic()
+        if self._loop.time() >= self._next_warning:
+            self._next_warning = self._loop.time() + SECONDS_BETWEEN_WARNINGS
             level = logging.WARNING
         capped = ""
-        if failure.retry_after is not None and failure.retry_after > seconds:
-            capped = f" (Retry-After asked for {failure.retry_after:.0f} s, which is capped)"
+        if failure.retry_after is not None and failure.retry_after > RETRY_AFTER_CAP_SECONDS:
+            capped = f"; Retry-After asks for {failure.retry_after:.0f} s, capped at {RETRY_AFTER_CAP_SECONDS:.0f} s"
         logger.log(
             level,
-            "%s: %s; try %d of %d in %.1f s%s",
+            "%s: %s; retrying in %.1f s (attempt %d of %d)%s",
             request.name,
-            failure.why,
+            failure.reason,
+            failure.wait,
             request.tries + 1,
-            self._max_tries,
-            seconds,
+            request.max_tries,
             capped,
         )
 
 
-def _decoded(request: _Request[Decoded], body: bytes | bytearray) -> Decoded:
+def _decode(request: _Request[Decoded], response: Response) -> Decoded:
+    body = response.read()
     try:
         return request.decode(body)
-    except msgspec.DecodeError:
-        mended = without_lone_surrogates(body)
-        if mended == body:
-            raise
-        return request.decode(mended)
+    except NOT_JSON:
+        mended = repair(body)
+    if mended is not None:
+        try:
+            return request.decode(mended)
+        except NOT_JSON:
+            pass
+    what = "the body is not JSON" if body.strip() else "the body is empty"
+    raise InvalidResponseError(what)
 
 
-def wait_seconds(failure: Failure, tries: int) -> float:
-    """Seconds between a failed try and the next, given how many tries there were: the one place that decides."""
-    if failure.retry_after is not None:
-        return min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)
-    half: float = min(BACKOFF_FIRST_SECONDS * 2 ** (tries - 1), BACKOFF_CAP_SECONDS) / 2
-    return half + float(backoff.full_jitter(half))
+class _Entry(NamedTuple):
+    code: str
+    attribute: str
+    message: str
 
 
-def parse_retry_after(value: str | None, *, now: Callable[[], float] = time.time) -> float | None:
-    """Seconds that a Retry-After header asks for: a number of them, or a date. None where it says neither."""
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    with suppress(ValueError, TypeError, OverflowError):
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now())
-    return None
+def _errors(body: bytes | bytearray) -> list[_Entry]:
+    """Entries of an error in the service's own words, in each shape that it has; none where the words are not its own."""
+    try:
+        answer = decode_json(body)
+    except NOT_JSON:
+        return []
+    if not isinstance(answer, dict):
+        return []
+    found = answer.get("errors") or answer.get("error") or (answer if _is_flat_error(answer) else [])
+    entries = []
+    for entry in found if isinstance(found, list) else [found]:
+        if isinstance(entry, dict):
+            code = entry.get("code") or ""
+            message = entry.get("message") or entry.get("detail") or entry.get("title") or ""
+            entries.append(_Entry(_plain(str(code)), _plain(str(entry.get("attribute") or "")), _plain(str(message))))
+        elif isinstance(entry, str):
+            entries.append(_Entry("", "", _plain(entry)))
+    return entries
 
 
-def _refusal(request: _Request[Any], answer: Answer, errors: list[str], detail: str) -> FatalError | MissingError:
-    """Error for a status that no other try would change."""
-    status = answer.status
-    what = f"{request.name}: {status}{_request_id(answer)}"
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        scope = request.channel.scope
-        return UnauthorizedError(
-            f"{what}{detail}; check `project_id` and `api_token`, and that the API token has the scope {scope}"
-        )
-    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        return MissingError(f"{what}{detail}")
-    is_too_old = bool(errors) and all(error.startswith(HISTORY_LIMIT_CODE) for error in errors)
-    if status == HTTPStatus.UNPROCESSABLE_ENTITY and is_too_old:
-        return MissingError(f"{what}{detail}", history_limit=errors[0])
-    if answer.header("location"):
-        return FatalError(f"{what}; a redirect, which is not followed with credentials; check `space`")
-    return FatalError(
-        f"{what}{detail}; the service refuses the request, and would again; check `start_date` and `end_date`"
+def _is_flat_error(answer: dict[str, Any]) -> bool:
+    return bool(answer.get("detail")) or bool(answer.get("code") and answer.get("message"))
+
+
+def _described(entries: list[_Entry]) -> str:
+    described = ""
+    for code, attribute, message in entries:
+        about = f" ({attribute})" if attribute else ""
+        described += f"; {code}{about}: {message}" if code or about else f"; {message}"
+    return described
+
+
+def _proxy_error(request: _Request[Any], status: int) -> UnreachableError:
+    return UnreachableError(
+        f"{request.name}: the proxy refused ({status}); check the user and password in HTTPS_PROXY; not retried"
     )
 
 
-def _exhausted(request: _Request[Any], failure: Failure) -> ExhaustedError:
-    advice = "SignalWire or the network between is in trouble; run again later, the state is true"
-    if failure.status is None:
-        advice = "check `space` and the network, or raise `request_timeout`; run again later, the state is true"
-    message = f"{request.name}: {failure.why}, {request.tries} tries (`backoff_max_tries`); {advice}"
-    return ExhaustedError(message, failure.status)
-
-
-def _request_id(answer: Answer) -> str:
+def _request_id(response: Response) -> str:
     for header in REQUEST_ID_HEADERS:
-        if value := answer.header(header):
-            return f" (request {value[:80]})"
+        if value := response.header(header):
+            return f" (request {_NO_ID.sub('', value)[:80]})"
     return ""
 
 
-def _errors(body: bytes | bytearray) -> list[str]:
-    """Each entry of an error answer's `errors` as one line; bodies of any other shape say nothing that helps."""
-    try:
-        answer = decode_json(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
-    entries = answer.get("errors") if isinstance(answer, dict) else None
-    lines = []
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict):
-            code, attribute, message = (str(entry.get(key) or "") for key in ("code", "attribute", "message"))
-            lines.append(f"{code}{f' ({attribute})' if attribute else ''}: {message}")
-        elif isinstance(entry, str):
-            lines.append(entry)
-    return [redact(line)[:300] for line in lines]
+_NO_ID = re.compile(r"[^\w.:=+/-]", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def _plain(text: str) -> str:
+    """A text from outside, fit for a line of the log."""
+    return redact(_CONTROL.sub(" ", text))[:MAX_TEXT]

@@ -22,3 +22,9 @@ def without_lone_surrogates(body: bytes | bytearray) -> bytes:
 
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 """Its counterpart."""
+
+
+def repair(body: bytes | bytearray) -> bytes | None:
+    """Body with what no decoder takes mended; None where there is nothing to repair."""
+    mended = without_lone_surrogates(body)
+    return None if mended == body else mended

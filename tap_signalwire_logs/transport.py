@@ -1,41 +1,46 @@
-"""HTTP to one origin through libcurl: many transfers at once on one thread, and no word on whether to try again.
+"""HTTP to one origin through libcurl, many transfers at once on an asyncio loop, and no word on whether to try again.
 
-TLS, proxies and CA bundles are as users of requests know them from its environment variables.
+TLS, proxies and CA bundles are as users of requests know them from its environment variables. libcurl's multi
+interface does the work; the loop tells it when a socket is ready or a moment has come.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 import pycurl
 import requests
 
 from tap_signalwire_logs.origin import is_loopback
 
-Tag = TypeVar("Tag")
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Body: TypeAlias = "bytearray | SpooledTemporaryFile[bytes]"
 
 # `timeout` bounds the silence; an answer may take its time on a thin line, but not for ever.
 WHOLE_TIMEOUT_FACTOR = 3
 SMALL_BODY_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 16
-MOST_BETWEEN_SWEEPS = 1.0
+MAX_SECONDS_BETWEEN_SWEEPS = 1.0
 SWEEPS_PER_TIMEOUT = 8
 
 NO_CONNECTION = "no connection within `request_timeout`"
 NO_ANSWER = "no answer within `request_timeout`"
 
 REASONS = {
-    pycurl.E_COULDNT_RESOLVE_HOST: "the host name is not known",
-    pycurl.E_COULDNT_RESOLVE_PROXY: "the proxy's host name is not known",
+    pycurl.E_COULDNT_RESOLVE_HOST: "unknown host",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "unknown host of the proxy",
     pycurl.E_COULDNT_CONNECT: "connection refused",
     pycurl.E_OPERATION_TIMEDOUT: NO_CONNECTION,
     pycurl.E_GOT_NOTHING: "connection closed without an answer",
@@ -43,7 +48,6 @@ REASONS = {
     pycurl.E_SEND_ERROR: "connection reset",
     pycurl.E_RECV_ERROR: "connection reset",
     pycurl.E_SSL_CONNECT_ERROR: "the TLS handshake failed",
-    pycurl.E_BAD_CONTENT_ENCODING: "the answer can't be decompressed",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is not HTTP",
 }
 
@@ -55,29 +59,54 @@ TLS_REASONS = {
 }
 
 
-class Answer(NamedTuple):
-    """An HTTP answer; `lines` are those of its head."""
+class TransportFailure(Exception):  # noqa: N818 - what came of a request: whether it is an error, others decide
+    """No answer came.
 
-    status: int
-    lines: list[bytes]
-    held: Body
+    Args:
+        reason: Why, in a few words.
+        kind: `network`, `timeout`, `host` (its name is unknown), `tls` (who is at the other end is not sure) or
+            `proxy` (the proxy refused).
+        proxy_status: The proxy's answer to CONNECT, where it refused.
+    """
+
+    def __init__(self, reason: str, kind: str = "network", proxy_status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+        self.proxy_status = proxy_status
+
+
+class Response:
+    """An answer, whatever its status; `head` is its status line and headers as they came."""
+
+    __slots__ = ("_body", "head", "status")
+
+    def __init__(self, status: int, head: bytearray, body: Body) -> None:
+        self.status = status
+        self.head = head
+        self._body = body
 
     def read(self) -> bytes | bytearray:
-        """The whole body; it can be read once."""
-        if isinstance(self.held, bytearray):
-            return self.held
-        with self.held as body:
-            body.seek(0)
-            return body.read()
+        """Whole body, decompressed; it can be read once."""
+        if isinstance(self._body, bytearray):
+            body: bytes | bytearray = self._body
+        else:
+            with self._body as file:
+                file.seek(0)
+                body = file.read()
+        if b"ncoding:" in self.head:
+            return decompress(body, self.header("content-encoding") or "")
+        return body
 
-    @property
-    def is_good(self) -> bool:
-        """Whether the status is 200."""
-        return self.status == HTTPStatus.OK
+    def close(self) -> None:
+        """Let go of a body that nobody reads."""
+        if not isinstance(self._body, bytearray):
+            with suppress(OSError):  # what could not be written can't be now
+                self._body.close()
 
     def header(self, name: str) -> str | None:
-        """Value of a header, or None."""
-        for line in reversed(self.lines):
+        """Value of a header by its lower-case name, or None."""
+        for line in reversed(self.head.split(b"\r\n")):
             if line.startswith(b"HTTP/"):
                 break  # what is before it is a proxy's answer, or an interim one
             found, _, value = line.decode("latin-1").partition(":")
@@ -86,31 +115,19 @@ class Answer(NamedTuple):
         return None
 
 
-class Broken(NamedTuple):
-    """No answer.
-
-    `is_tls`: who is at the other end could not be made sure of. `disk`: the answer could not be kept.
-    """
-
-    reason: str
-    is_tls: bool = False
-    disk: OSError | None = None
-    is_good: bool = False
-
-
 @dataclass(slots=True)
-class _Transfer(Generic[Tag]):
-    tag: Tag
-    lines: list[bytes]
+class _Transfer:
+    future: asyncio.Future[Response]
+    head: bytearray
     body: Body
     began: float
     moved: float
-    size: tuple[int, int] = (0, 0)
+    size: int = 0
     disk: OSError | None = None
 
 
-class Wire(Generic[Tag]):
-    """Connections to one origin, kept alive between transfers; for one thread.
+class CurlTransport:
+    """Connections to one origin, kept between transfers; for the running loop, which must be one with selectors.
 
     Args:
         origin: Scheme, host and port. Credentials go there alone, and redirects are not followed.
@@ -124,87 +141,83 @@ class Wire(Generic[Tag]):
     def __init__(
         self, origin: str, project_id: str, api_token: str, *, connections: int, timeout: float, user_agent: str
     ) -> None:
-        """Nothing is sent yet."""
         self._origin = origin
         self._timeout = timeout
-        self._flying: dict[pycurl.Curl, _Transfer[Tag]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._in_flight: dict[pycurl.Curl, _Transfer] = {}
         self._idle: list[pycurl.Curl] = []
-        self._next_sweep = 0.0
+        self._timer: asyncio.Handle | None = None
+        self._sweeper: asyncio.Handle | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
-        proxy, ca_bundle = _environment(origin)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._options: dict[int, object] = {
             pycurl.USERNAME: project_id.encode(),
             pycurl.PASSWORD: api_token.encode(),
             pycurl.HTTPAUTH: pycurl.HTTPAUTH_BASIC,
             pycurl.USERAGENT: user_agent,
-            pycurl.HTTPHEADER: ["Accept: application/json"],
-            pycurl.ACCEPT_ENCODING: "gzip, deflate",
+            # Bodies are decompressed here: libcurl is stricter than what services and gateways send.
+            pycurl.HTTPHEADER: ["Accept: application/json", "Accept-Encoding: gzip, deflate"],
+            pycurl.HTTP_CONTENT_DECODING: 0,
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            pycurl.PROXY: proxy,
-            pycurl.NOPROXY: "",
-            ca_bundle[0]: ca_bundle[1],
             pycurl.CONNECTTIMEOUT_MS: max(1, int(timeout * 1_000)),
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.NOSIGNAL: 1,
+            **environment_options(origin),
         }
 
-    @property
-    def in_flight(self) -> int:
-        """Transfers that are begun and not finished."""
-        return len(self._flying)
+    async def __aenter__(self) -> Self:
+        return self
 
-    def start(self, target: str, tag: Tag, *, is_large: bool) -> None:
-        """Begin a GET of a path and query; `tag` names it when it is finished.
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
 
-        A large body waits on disk: of many that come at once, no more than the one that is read is in memory.
+    async def send(self, target: str, *, is_large: bool = False, fresh: bool = False) -> Response:
+        """Answer of a GET of a path and query.
+
+        Args:
+            target: Path and query.
+            is_large: Whether the body waits on disk: of many that come at once, only the one that is read is in memory.
+            fresh: Whether it goes over a new connection: kept ones may have died unseen.
+
+        Raises:
+            TransportFailure: No answer came.
+            OSError: A large body could not be kept.
         """
         curl = self._idle.pop() if self._idle else self._new()
-        now = time.monotonic()
+        now = self._loop.time()
         body: Body = SpooledTemporaryFile(SMALL_BODY_BYTES) if is_large else bytearray()  # noqa: SIM115 - gone with the answer
-        transfer = _Transfer(tag, [], body, now, now)
+        transfer = _Transfer(self._loop.create_future(), bytearray(), body, now, now)
         curl.setopt(pycurl.URL, self._origin + target)
-        curl.setopt(pycurl.HEADERFUNCTION, transfer.lines.append)
+        curl.setopt(pycurl.HEADERFUNCTION, transfer.head.extend)
         curl.setopt(
             pycurl.WRITEFUNCTION, body.extend if isinstance(body, bytearray) else partial(_keep, transfer, body)
         )
-        self._flying[curl] = transfer
+        curl.setopt(pycurl.FRESH_CONNECT, fresh)
+        self._in_flight[curl] = transfer
+        if self._sweeper is None:
+            self._sweep()
         self._multi.add_handle(curl)
+        try:
+            return await transfer.future
+        except BaseException:
+            self._drop(curl)
+            raise
 
-    def finished(self) -> list[tuple[Tag, Answer | Broken]]:
-        """Move bytes as far as they go without waiting; what came to its end by that."""
-        self._multi.perform()
-        finished: list[tuple[Tag, Answer | Broken]] = []
-        more = 1
-        while more:
-            more, whole, broken = self._multi.info_read()
-            for curl in whole:
-                status = curl.getinfo(pycurl.RESPONSE_CODE)
-                transfer = self._take(curl)
-                finished.append((transfer.tag, Answer(status, transfer.lines, transfer.body)))
-            for curl, code, _ in broken:
-                proxy_status = curl.getinfo(pycurl.HTTP_CONNECTCODE)
-                disk = self._flying[curl].disk
-                outcome = Broken("no room", disk=disk) if disk else _broken(code, proxy_status)
-                finished.append((self._drop(curl), outcome))
-        if (now := time.monotonic()) >= self._next_sweep:
-            finished += self._silent(now)
-        return finished
-
-    def wait(self, seconds: float) -> None:
-        """Wait until bytes can move, at most so long."""
-        if self._multi.select(seconds) < 0:
-            # No socket to wait for yet: a name is being looked up.
-            time.sleep(min(seconds, 0.005))
-
-    def close(self) -> list[Tag]:
-        """Close every connection; the tags of what was still in flight."""
-        broken_off = [self._drop(curl) for curl in list(self._flying)]
+    def close(self) -> None:
+        """Close every connection; who still waits for an answer is cancelled."""
+        for curl, transfer in list(self._in_flight.items()):
+            transfer.future.cancel()
+            self._drop(curl)
         for curl in self._idle:
             curl.close()
+        self._idle.clear()
         self._multi.close()
-        return broken_off
+        for handle in (self._timer, self._sweeper):
+            if handle:
+                handle.cancel()
 
     def _new(self) -> pycurl.Curl:
         curl = pycurl.Curl()
@@ -212,25 +225,69 @@ class Wire(Generic[Tag]):
             curl.setopt(option, value)
         return curl
 
-    def _take(self, curl: pycurl.Curl) -> _Transfer[Tag]:
+    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        if what & pycurl.POLL_IN and what != pycurl.POLL_REMOVE:
+            self._loop.add_reader(fd, self._on_ready, fd, pycurl.CSELECT_IN)
+        else:
+            self._loop.remove_reader(fd)
+        if what & pycurl.POLL_OUT and what != pycurl.POLL_REMOVE:
+            self._loop.add_writer(fd, self._on_ready, fd, pycurl.CSELECT_OUT)
+        else:
+            self._loop.remove_writer(fd)
+
+    def _on_timer(self, milliseconds: int) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if milliseconds == 0:
+            self._timer = self._loop.call_soon(self._on_timeout)
+        elif milliseconds > 0:
+            self._timer = self._loop.call_later(milliseconds / 1_000, self._on_timeout)
+
+    def _on_timeout(self) -> None:
+        self._timer = None
+        self._on_ready(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _on_ready(self, fd: int, events: int) -> None:
+        _, running = self._multi.socket_action(fd, events)
+        if running < len(self._in_flight):
+            self._collect()
+
+    def _collect(self) -> None:
+        """Hand over what has come to its end."""
+        more = 1
+        while more:
+            more, whole, broken = self._multi.info_read()
+            for curl in whole:
+                self._multi.remove_handle(curl)
+                self._idle.append(curl)
+                transfer = self._in_flight.pop(curl)
+                if not transfer.future.done():
+                    status = curl.getinfo(pycurl.RESPONSE_CODE)
+                    transfer.future.set_result(Response(status, transfer.head, transfer.body))
+            for curl, code, _ in broken:
+                transfer = self._in_flight[curl]
+                outcome = transfer.disk or _failure(code, curl.getinfo(pycurl.HTTP_CONNECTCODE))
+                self._drop(curl)
+                if not transfer.future.done():
+                    transfer.future.set_exception(outcome)
+
+    def _drop(self, curl: pycurl.Curl) -> None:
+        transfer = self._in_flight.pop(curl, None)
+        if transfer is None:
+            return
         self._multi.remove_handle(curl)
         self._idle.append(curl)
-        return self._flying.pop(curl)
-
-    def _drop(self, curl: pycurl.Curl) -> Tag:
-        transfer = self._take(curl)
         if not isinstance(transfer.body, bytearray):
             with suppress(OSError):  # what could not be written before can't be now
                 transfer.body.close()
-        return transfer.tag
 
-    def _silent(self, now: float) -> list[tuple[Tag, Answer | Broken]]:
+    def _sweep(self) -> None:
         """Break off transfers that say nothing any more, or never come to an end."""
-        self._next_sweep = now + min(MOST_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
-        broken_off: list[tuple[Tag, Answer | Broken]] = []
-        for curl, transfer in list(self._flying.items()):
+        now = self._loop.time()
+        for curl, transfer in list(self._in_flight.items()):
             body = transfer.body
-            size = (len(transfer.lines), len(body) if isinstance(body, bytearray) else body.tell())
+            size = len(transfer.head) + (len(body) if isinstance(body, bytearray) else body.tell())
             if size != transfer.size:
                 transfer.size, transfer.moved = size, now
             reason = None
@@ -239,21 +296,52 @@ class Wire(Generic[Tag]):
             elif now - transfer.began > self._timeout * WHOLE_TIMEOUT_FACTOR:
                 reason = f"the answer took longer than {self._timeout * WHOLE_TIMEOUT_FACTOR:g} s"
             if reason:
-                broken_off.append((self._drop(curl), Broken(reason)))
-        return broken_off
+                self._drop(curl)
+                if not transfer.future.done():
+                    transfer.future.set_exception(TransportFailure(reason, "timeout"))
+        self._sweeper = None
+        if self._in_flight:
+            wait = min(MAX_SECONDS_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
+            self._sweeper = self._loop.call_later(wait, self._sweep)
 
 
-def _keep(transfer: _Transfer[Any], body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:
-    """Take a part of a large body; another number than its length ends the transfer."""
+def decompress(body: bytes | bytearray, encoding: str) -> bytes | bytearray:
+    """Body without its Content-Encoding. What is not gzip or deflate, whatever the header calls it, stays as it is."""
+    for name in reversed(encoding.lower().split(",")):
+        with suppress(zlib.error):
+            if name.strip() in {"gzip", "x-gzip"}:
+                body = _members(body)
+            elif name.strip() == "deflate":
+                body = _inflate(body)
+    return body
+
+
+def _members(body: bytes | bytearray) -> bytes:
+    """Every member of a gzip body, up to what is none: padding is passed over, a part that was cut gives what it has."""
+    whole = b""
+    rest: bytes | bytearray = body
+    while rest:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            whole += member.decompress(rest)
+        except zlib.error:
+            if not whole:
+                raise
+            break
+        rest = member.unused_data
+    return whole
+
+
+def _inflate(body: bytes | bytearray) -> bytes:
+    """Deflate with zlib's head, as it should be, or without, as some send it."""
     try:
-        return body.write(chunk)
-    except OSError as error:
-        transfer.disk = error
-        return -1
+        return zlib.decompressobj().decompress(body)
+    except zlib.error:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body)
 
 
-def _environment(origin: str) -> tuple[str, tuple[int, str]]:
-    """Proxy (empty for none) and CA bundle (its option and its path) for an origin, as requests finds them."""
+def environment_options(origin: str) -> dict[int, object]:
+    """Options for the proxy and the CA bundle of an origin, as requests finds them in the environment."""
     settings = requests.Session().merge_environment_settings(origin, {}, False, None, None)
     proxy = requests.utils.select_proxy(origin, settings["proxies"])
     if is_loopback(urlsplit(origin).hostname or ""):
@@ -262,15 +350,31 @@ def _environment(origin: str) -> tuple[str, tuple[int, str]]:
     if not isinstance(bundle, str):
         bundle = requests.utils.DEFAULT_CA_BUNDLE_PATH
     is_folder = Path(bundle).is_dir()
-    return (
-        f"http://{proxy}" if proxy and "://" not in proxy else proxy or "",
-        (pycurl.CAPATH if is_folder else pycurl.CAINFO, bundle),
-    )
+    options: dict[int, object] = {pycurl.CAPATH if is_folder else pycurl.CAINFO: bundle, pycurl.NOPROXY: ""}
+    if not proxy:
+        return {**options, pycurl.PROXY: ""}
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    options[pycurl.PROXY] = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    options[pycurl.PROXY_CAPATH if is_folder else pycurl.PROXY_CAINFO] = bundle
+    if parts.username is not None:
+        options[pycurl.PROXYUSERNAME] = unquote(parts.username).encode()
+        options[pycurl.PROXYPASSWORD] = unquote(parts.password or "").encode()
+    return options
 
 
-def _broken(code: int, proxy_status: int) -> Broken:
+def _keep(transfer: _Transfer, body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:
+    """Take a part of a large body; another number than its length ends the transfer."""
+    try:
+        return body.write(chunk)
+    except OSError as error:
+        transfer.disk = error
+        return -1
+
+
+def _failure(code: int, proxy_status: int) -> TransportFailure:
     if proxy_status >= HTTPStatus.BAD_REQUEST:
-        return Broken(f"the proxy refused ({proxy_status})")
+        return TransportFailure(f"the proxy refused ({proxy_status})", "proxy", proxy_status)
     if code in TLS_REASONS:
-        return Broken(TLS_REASONS[code], is_tls=True)
-    return Broken(REASONS.get(code, f"the connection failed (curl {code})"))
+        return TransportFailure(TLS_REASONS[code], "tls")
+    kind = "host" if code in {pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY} else "network"
+    return TransportFailure(REASONS.get(code, f"the connection failed (curl {code})"), kind)
