@@ -41,7 +41,7 @@ from tap_signalwire_logs.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.pagination import Page
@@ -248,7 +248,7 @@ class Discovery:
 
     async def windows(
         self, start: int | None, end: int, *, is_open_ended: bool = False
-    ) -> AsyncIterator[WindowListing]:
+    ) -> AsyncGenerator[WindowListing, None]:
         """Windows from `start` (None: all that is kept) to `end`, ascending.
 
         The first window is the whole range, for most runs are small. One that is too full is split; the windows after
@@ -446,7 +446,7 @@ class Discovery:
         page_size: int,
         take: Callable[[list[msgspec.Raw]], tuple[None, int]],
         tries: int | None,
-    ) -> AsyncIterator[Page[None]]:
+    ) -> AsyncGenerator[Page[None], None]:
         params: dict[str, str | int] = {**query, "page_size": page_size}
         if self._include_deleted:
             params["include_deleted"] = "true"

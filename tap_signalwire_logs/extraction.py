@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from tap_signalwire_logs.logs import Batch, Log, Outcome, RangeRetried, RangeUnr
 from tap_signalwire_logs.windows import TARGET_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 
     from typing_extensions import Self
 
@@ -208,7 +209,9 @@ class Extraction:
     def __repr__(self) -> str:
         """What it waits for."""
         tasks = sum(isinstance(item, asyncio.Task) for item in self._line)
-        return f"<Extraction: {len(self._line)} logs on their way, {tasks} of them fetched; {self._discovery!r}; {self._client!r}>"
+        return (
+            f"<Extraction: {len(self._line)} logs ahead, {tasks} of them gets; {self._discovery!r}; {self._client!r}>"
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -299,35 +302,33 @@ class Extraction:
 
     async def _deliver(self) -> None:
         """Hand on outcomes in the order of the line, as soon as they are there."""
-        line = self._line
-        batch: list[Item] = []
-        while True:
-            while line:
-                item = line[0]
-                if isinstance(item, asyncio.Task):
-                    if not item.done() and batch:
-                        await self._queue.put(Batch(batch, self._share))
-                        batch = []
-                    item = await item
-                if isinstance(item, BaseException):
-                    if batch:
-                        await self._queue.put(Batch(batch, self._share))
-                    raise item
-                line.popleft()
-                if len(line) < MAX_AHEAD:
-                    self._room.set()
-                batch.append(item)
-                if len(batch) >= BATCH_LOGS:
-                    await self._queue.put(Batch(batch, self._share_of(item)))
-                    batch = []
+        while self._line or not self._is_scheduled:
+            batch = await self._next_batch()
             if batch:
                 await self._queue.put(Batch(batch, self._share_of(batch[-1])))
-                batch = []
-            if self._is_scheduled and not line:
-                return
+
+    async def _next_batch(self) -> list[Item]:
+        """What is ready at the head of the line; waits where nothing is."""
+        line = self._line
+        batch: list[Item] = []
+        while line and len(batch) < BATCH_LOGS:
+            item = line[0]
+            if isinstance(item, asyncio.Task):
+                if batch and (not item.done() or item.exception()):
+                    return batch
+                item = await item
+            if isinstance(item, BaseException):
+                if batch:
+                    return batch
+                raise item
+            batch.append(item)
+            line.popleft()
+        if len(line) < MAX_AHEAD:
+            self._room.set()
+        if not line and not batch and not self._is_scheduled:
             self._news.clear()
-            if not line and not self._is_scheduled:
-                await self._news.wait()
+            await self._news.wait()
+        return batch
 
     def _share_of(self, item: Item) -> float:
         """How far through the run an item is."""
@@ -339,7 +340,7 @@ class Extraction:
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncIterator[Log]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[Log, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -351,49 +352,55 @@ class Extraction:
             self._share = place / by_id.count
             yield Log(log_id)
 
-    async def _discovered(self) -> AsyncIterator[Log | WindowClosed | RangeUnread | RangeRetried]:
+    async def _discovered(self) -> AsyncGenerator[Log | WindowClosed | RangeUnread | RangeRetried, None]:
         """Pending logs and those of each window, by created_at and ID, and a mark after each window."""
         job = self._job
-        due: RefreshQueue | None = None
         refusal: FatalError | None = None
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
-        while ranges:
+        while ranges and not refusal:
             start, end = ranges.popleft()
-            is_open_ended = end is None
-            windows = self._discovery.windows(start, end or self._began, is_open_ended=is_open_ended)
             try:
-                async with aclosing(windows) as listings:
-                    async for listing in listings:
-                        due = due or self._due()
-                        newest = None
-                        for log in self._merged(due, listing):
-                            if log.is_discovered:
-                                newest = log.created
-                            if not self._needs_no_fetch(log.log_id):
-                                yield log
-                        for window, error in listing.unread:
-                            yield RangeUnread(window.start, max(window.end, window.start + 1), error)
-                        yield WindowClosed(newest)
+                async with aclosing(self._of_range(start, end)) as items:
+                    async for item in items:
+                        yield item
             except FatalError as error:
                 if type(error) is not FatalError:
                     raise
                 refusal = error  # the list is refused; a get may still be answered
                 break
-            if start is not None:
-                yield RangeRetried(start, LATEST if end is None else end)
-            if start is not None and not ranges and job.lookback is not None and start > self.now:
-                # The bookmark lies in the service's future: a log that was dated wrongly took it there.
+            if start is None:
+                continue
+            yield RangeRetried(start, LATEST if end is None else end)
+            if not ranges and job.lookback is not None and start > self.now:
+                # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
-        due = due or self._due()
         if job.has_get:
-            for log in due.before(None):
+            for log in self._due.before(None):
                 yield log
         if refusal:
             raise refusal
         yield WindowClosed(None)
 
+    async def _of_range(
+        self, start: int | None, end: int | None
+    ) -> AsyncGenerator[Log | WindowClosed | RangeUnread, None]:
+        """The logs of a range, window by window."""
+        windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
+        async with aclosing(windows) as listings:
+            async for listing in listings:
+                newest = None
+                for log in self._merged(listing):
+                    if log.is_discovered:
+                        newest = log.created
+                    if not self._needs_no_fetch(log.log_id):
+                        yield log
+                for window, error in listing.unread:
+                    yield RangeUnread(window.start, max(window.end, window.start + 1), error)
+                yield WindowClosed(newest)
+
+    @cached_property
     def _due(self) -> RefreshQueue:
-        """Pending logs to check in this run, by the service's clock."""
+        """Pending logs to check in this run, by the service's clock: it is known once a list was answered."""
         self._set_clock()
         now, refresh = self.now, self._job.refresh
         return RefreshQueue(
@@ -414,9 +421,9 @@ class Extraction:
         pending = self._job.pending.get(log_id)
         return pending is not None and not pending.is_due(self.now, self._job.refresh)
 
-    def _merged(self, due: RefreshQueue, listing: WindowListing) -> Iterator[Log]:
+    def _merged(self, listing: WindowListing) -> Iterator[Log]:
         """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
-        has_get, is_read = self._job.has_get, not listing.unread
+        due, has_get, is_read = self._due, self._job.has_get, not listing.unread
         self._listed.append(set())
         before, seen = self._listed
         has_due = bool(due)
@@ -435,4 +442,3 @@ class Extraction:
         for log in due.before((listing.window.end, "")):
             if has_get or (is_read and listing.window.holds(log.created or 0)):
                 yield log
-

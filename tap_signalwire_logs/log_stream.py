@@ -16,7 +16,7 @@ from tap_signalwire_logs import schemas
 from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
 from tap_signalwire_logs.extraction import Extraction, Job
-from tap_signalwire_logs.instants import SECOND, in_micros, parse_instant, to_micros, to_text
+from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros, to_text
 from tap_signalwire_logs.logs import Outcome, RangeRetried, RangeUnread, WindowClosed
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import RecordDecoder
@@ -383,7 +383,7 @@ class _Report:
             )
             raise IncompleteError(message)
         if self.flaws:
-            message = f"{self._stream}: {self.flaws[0]}; the list was read again, and all records were written; check the Space"
+            message = f"{self._stream}: {self.flaws[0]}; it was read again, and all records were written; check `space`"
             raise IncompleteError(message)
         if self.missing and fail_on_missing:
             message = (
@@ -397,7 +397,7 @@ class _Report:
         if number < MAX_NAMED:
             self._logger.warning(message, *values)
         elif number == MAX_NAMED:
-            self._logger.warning(message + "; more like this are only counted", *values)
+            self._logger.warning(f"{message}; more like this are only counted", *values)  # noqa: G004 - a constant
 
 
 def _named(names: list[str]) -> str:

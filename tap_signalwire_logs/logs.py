@@ -65,7 +65,7 @@ class RangeUnread(NamedTuple):
 
 
 class RangeRetried(NamedTuple):
-    """A range that an earlier run could not read has been asked for again; what is still unread of it was said before."""
+    """All of a range was asked for; what could not be read of it was said before."""
 
     start: int
     end: int

@@ -15,7 +15,7 @@ from tap_signalwire_logs.errors import InvalidResponseError, PaginationError
 from tap_signalwire_logs.origin import same_origin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tap_signalwire_logs.client import Client
 
@@ -45,7 +45,7 @@ async def iter_pages(
     *,
     needs_links: bool = True,
     max_tries: int | None = None,
-) -> AsyncIterator[Page[Taken]]:
+) -> AsyncGenerator[Page[Taken], None]:
     """Pages in the service's order; an empty page that has a next is just a page.
 
     Args:

@@ -7,8 +7,6 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tap_signalwire_logs.errors import InvalidResponseError, NotFoundError, PaginationError, RequestError
 from tap_signalwire_logs.exact_json import decode_json, encode_json
 from tap_signalwire_logs.logs import Outcome
@@ -16,6 +14,8 @@ from tap_signalwire_logs.pagination import iter_pages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    import msgspec
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.logs import Log
@@ -140,28 +140,27 @@ class SubresourceSource(LogSource):
         Source: `GET {path}/{id}/{subresource}`, all of its pages.
         """
         if log.entry is not None:
-            fields = self._of_entry(log.entry).fields
-            if fields.discarded_at:
-                return Outcome(log, fields=fields)
-            try:
-                return Outcome(log, await self._records(log.log_id), fields)
-            except (RequestError, PaginationError) as error:
-                return Outcome(log, error=_as_request_error(error))
-        of_log, of_records = await asyncio.gather(
-            super().fetch(log), self._records(log.log_id), return_exceptions=True
-        )
-        for result in (of_log, of_records):
-            if isinstance(result, BaseException) and not isinstance(result, RequestError | PaginationError):
-                raise result
-        assert isinstance(of_log, Outcome)  # noqa: S101 - it ends in an outcome or a fatal error
+            of_log = Outcome(log, fields=self._of_entry(log.entry).fields)
+            if of_log.fields.discarded_at:
+                return of_log
+            of_records = await self._records_or_error(log.log_id)
+        else:
+            of_log, of_records = await asyncio.gather(super().fetch(log), self._records_or_error(log.log_id))
         if of_log.fields is None:
             return Outcome(log, error=of_log.error)
         if of_log.fields.discarded_at:
             return Outcome(log, fields=of_log.fields)
-        if isinstance(of_records, RequestError | PaginationError):
-            return Outcome(log, error=_as_request_error(of_records))
-        assert not isinstance(of_records, BaseException)  # noqa: S101 - what is left is a list
+        if isinstance(of_records, RequestError):
+            return Outcome(log, error=of_records)
         return Outcome(log, of_records, of_log.fields)
+
+    async def _records_or_error(self, log_id: str) -> list[bytes] | RequestError:
+        try:
+            return await self._records(log_id)
+        except RequestError as error:
+            return error
+        except PaginationError as error:
+            return RequestError(str(error))
 
     async def _records(self, log_id: str) -> list[bytes]:
         records: list[bytes] = []
@@ -182,11 +181,7 @@ class SubresourceSource(LogSource):
         if not isinstance(fields, dict):
             message = f"the body is not the {self._subresource} of a log"
             raise InvalidResponseError(message)
-        keyed = {**fields, "log_id": log_id, "position": position}
-        record = self._record_decoder(encode_json({"log_id": log_id, "position": position} | keyed))
+        key = {"log_id": log_id, "position": position}
+        record = self._record_decoder(encode_json({**key, **fields, **key}))
         assert record is not None  # noqa: S101 - it is an object
         return record.json
-
-
-def _as_request_error(error: RequestError | PaginationError) -> RequestError:
-    return error if isinstance(error, RequestError) else RequestError(str(error))
