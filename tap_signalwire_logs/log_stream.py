@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from singer_sdk import SchemaDirectory, StreamSchema
 from singer_sdk.exceptions import FatalSyncError
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
-from singer_sdk.streams import Stream
 
 from tap_signalwire_logs import schemas
 from tap_signalwire_logs.discovery import Discovery, Found
 from tap_signalwire_logs.errors import MissingError, Stopped
+from tap_signalwire_logs.exact_json import encode_json
 from tap_signalwire_logs.external_sort import ExternalSorter
 from tap_signalwire_logs.fetch import Prefetch, in_order
 from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import Reader
+from tap_signalwire_logs.singer import SingerStream
 from tap_signalwire_logs.source import LogSource, PartSource
 from tap_signalwire_logs.state import LogState
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Future
-
-    from singer_sdk.helpers.types import Context
 
     from tap_signalwire_logs.client import Channel
     from tap_signalwire_logs.settings import ConfiguredIds
@@ -111,7 +105,7 @@ class Due:
         return log_id not in self._handed_on
 
 
-class LogStream(Stream):
+class LogStream(SingerStream):
     """One family of logs: a list endpoint, mostly a get endpoint, and records that change until they are final.
 
     A subclass states facts.
@@ -123,33 +117,27 @@ class LogStream(Stream):
     """The API token's scope that they need."""
     ids_setting: ClassVar[str | None]
     """The setting that names logs; None where there is no get endpoint."""
-    part: ClassVar[str | None] = None
+    subresource: ClassVar[str | None] = None
     """Where the records are not the logs but what each has of its own: the last segment of its path."""
     final_statuses: ClassVar[frozenset[str]]
     """Statuses that change no more."""
-    charged_where: ClassVar[Mapping[str, tuple[str, ...]]]
+    charge_required_when: ClassVar[Mapping[str, tuple[str, ...]]]
     """Logs that are final only once they have a charge: for each of these fields, how its value begins."""
 
     schema: ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
     selected_by_default = False
     primary_keys: ClassVar[tuple[str, ...]] = ("id",)
     replication_key = "created_at"
-    # The reader fits records to the schema: cheaper than the SDK's conforming, and exact with money.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    # The stream writes its state itself, when a window closes.
-    STATE_MSG_FREQUENCY = sys.maxsize
 
     _tap: TapSignalWireLogs
 
     def __init__(self, tap: TapSignalWireLogs) -> None:
         """Take the checked settings from the tap."""
         super().__init__(tap)
-        # The tap ends with one line that says what to do; the SDK's own, before it, would say nothing.
-        self.logger.addFilter(_is_not_the_line_on_unhandled_errors)
         self._records_since_state = 0
         self._last_state = time.monotonic()
 
-    def get_records(self, context: Context | None) -> Iterator[Record]:  # noqa: ARG002 - there are no partitions
+    def extract(self) -> Iterator[list[bytes]]:
         """Every record of the run, in order: configured logs, or the waiting and the discovered ones.
 
         Source: `GET {path}/{id}` for each log, or the entry of `GET {path}` with `record_source: list`.
@@ -179,19 +167,20 @@ class LogStream(Stream):
             lambda log: None if isinstance(log, WindowClosed) else source.begin(log),
             ahead=settings.concurrency * AHEAD_PER_REQUEST,
             stop=stop,
-            before_wait=self._flush,
+            before_wait=self.flush,
         )
         outcome = "failed"
         try:
             yield from self._emit(results, source, state, progress)
             outcome = "done"
+        except GeneratorExit:
+            outcome = "stopped" if stop.is_set() else "done"
+            raise
         except Stopped:
             outcome = "stopped"
-        except Exception:
-            self._write_state_message()
-            raise
         finally:
-            self._flush()
+            progress.records = self.written
+            self.flush()
             logs.close()
             if self._ids is None:
                 progress.waiting = len(state.waiting)
@@ -200,8 +189,8 @@ class LogStream(Stream):
 
     def _source(self, channel: Channel) -> LogSource:
         read = Reader(self.schema, self.name)
-        if self.part:
-            return PartSource(channel, self.path, self.part, read)
+        if self.subresource:
+            return PartSource(channel, self.path, self.subresource, read)
         return LogSource(
             channel, self.path, read, takes_entries=self._takes_entries, has_get=self.ids_setting is not None
         )
@@ -212,7 +201,7 @@ class LogStream(Stream):
             return True
         if record.get("status") not in self.final_statuses or self._is_unsettled(record):
             return False
-        for field, beginnings in self.charged_where.items():
+        for field, beginnings in self.charge_required_when.items():
             if not str(record.get(field) or "").startswith(beginnings):
                 return True
         return _is_some(record.get("charge"))
@@ -229,7 +218,7 @@ class LogStream(Stream):
     @property
     def _takes_entries(self) -> bool:
         """Whether a list entry is all that is wanted of a log itself."""
-        return self.part is not None or self.ids_setting is None or self._tap.settings.record_source == "list"
+        return self.subresource is not None or self.ids_setting is None or self._tap.settings.record_source == "list"
 
     @property
     def _ids(self) -> ConfiguredIds | None:
@@ -301,7 +290,7 @@ class LogStream(Stream):
         source: LogSource,
         state: LogState,
         progress: Progress,
-    ) -> Iterator[Record]:
+    ) -> Iterator[list[bytes]]:
         """Records to write; what is noted of a log is noted once they are written, and kept once its window closes."""
         missing: list[str] = []
         for log, future in results:
@@ -325,8 +314,9 @@ class LogStream(Stream):
             was_waiting = log.log_id in state.waiting
             if was_waiting and state.is_unchanged(log.log_id, records, is_final=is_final):
                 continue
-            yield from records
-            progress.records += len(records)
+            before = self.written
+            yield [encode_json(one) for one in records]
+            progress.records += self.written - before
             progress.refreshed += len(records) if was_waiting else 0
             self._records_since_state += len(records)
             if log.created is not None:
@@ -343,11 +333,10 @@ class LogStream(Stream):
         """Write the state that a closed window left, unless STATE would be more than a hundredth of the output."""
         if not self._keeps_state:
             return
-        self.state_manager.is_flushed = False
         size = len(msgspec.json.encode(self.stream_state))
         since = time.monotonic() - self._last_state
         if self._records_since_state * RECORD_BYTES * STATE_SHARE >= size or since >= STATE_EVERY_SECONDS:
-            self._write_state_message()
+            self.write_state()
             self._records_since_state = 0
             self._last_state = time.monotonic()
 
@@ -358,44 +347,6 @@ class LogStream(Stream):
                 error,
                 "" if number < NAMED_MISSING else "; more follow, which are only counted",
             )
-
-    def _write_record_message(self, record: Record) -> None:
-        """Write a record as the SDK does, with what is the same for every record found out once."""
-        write = self._write_plain
-        if write:
-            write(record, self._stream_version)
-            self.state_manager.is_flushed = False
-        else:
-            super()._write_record_message(record)
-
-    def _process_record(self, *_: object, **__: object) -> None:
-        """Do nothing: there are no child streams."""
-
-    def _flush(self) -> None:
-        if self._tap.writer:
-            self._tap.writer.flush()
-
-    @cached_property
-    def _write_plain(self) -> Callable[[Record, int | None], None] | None:
-        """Writes a record as it is; None where a property is not selected, or a stream map alters records."""
-        writer, maps = self._tap.writer, self.stream_maps
-        if writer and all(self.mask.values()) and [type(one) for one in maps] == [SameRecordTransform]:
-            return partial(writer.write_record, maps[0].stream_alias)
-        return None
-
-    # The bookmark is the stream's own (`LogState`): the SDK's moves with each record, and not only forward.
-
-    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        """Leave the bookmark alone."""
-
-    def _write_starting_replication_value(self, context: Context | None) -> None:
-        """Leave the state alone."""
-
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """No signpost is kept in the state."""
-
-    def get_batch_config(self, config: Mapping[str, Any]) -> None:
-        """No BATCH messages: a STATE could come before the file that holds its records."""
 
 
 def _is_some(charge: Any) -> bool:
@@ -418,7 +369,3 @@ def _merged(waiting: Due, found: Found) -> Iterator[Log]:
         if waiting.gives_way_to(log_id):
             yield Log(log_id, created, listed)
     yield from waiting.before((found.window.end, ""))
-
-
-def _is_not_the_line_on_unhandled_errors(line: logging.LogRecord) -> bool:
-    return not line.msg.startswith("An unhandled error occurred while syncing")
