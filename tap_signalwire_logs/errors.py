@@ -19,14 +19,12 @@ Cancelled                     the run was asked to stop while it waited
 
 from __future__ import annotations
 
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPIError
-
 
 class TapError(Exception):
     """An error whose message says what happened, where, and what to do."""
 
 
-class FatalError(TapError, FatalAPIError):
+class FatalError(TapError):
     """The stream can't go on: each of its other requests would fail in the same way."""
 
 
@@ -90,34 +88,13 @@ class IncompleteError(TapError):
     """The stream ended, but not everything that was asked for came."""
 
 
+class MissingLogsError(TapError):
+    """Logs do not exist, and `on_missing` is `fail`; all others came."""
+
+
 class InvalidResponseError(ValueError):
     """A body that is not what was asked for, said in a few words; the request is tried again."""
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: somebody asked the run to end
     """The run was asked to stop while it waited."""
-
-
-# The old names, until the modules that use them are replaced.
-
-
-class MissingError(SkippableAPIError):
-    """404, or 422 for what the Space no longer keeps: this one thing is not there."""
-
-    def __init__(self, message: str, history_limit: str | None = None) -> None:
-        """Keep the message, and the sentence that names the limit."""
-        super().__init__(message)
-        self.history_limit = history_limit
-
-
-class ExhaustedError(RetriableAPIError):
-    """Every try failed for a reason that passes: the network, 429, 5xx, or an answer that was none."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        """Keep the message, and the status of the last try (None where no answer came)."""
-        super().__init__(message)
-        self.status = status
-
-
-NoAnswerError = InvalidResponseError
-Stopped = Cancelled

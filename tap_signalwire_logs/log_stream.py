@@ -97,6 +97,9 @@ class LogStream(SingerStream):
                 report.flaws = extraction.flaws
             report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
             outcome = "done"
+        except GeneratorExit:
+            outcome = "stopped" if self._tap.stop.is_set() else "done"  # a connection test asks for one record
+            raise
         except Cancelled:
             outcome = "stopped"
         finally:

@@ -5,6 +5,10 @@ All that is wrong is said at once, before any request, and no value of a secret 
 
 from __future__ import annotations
 
+import ast
+import difflib
+import fnmatch
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -16,16 +20,19 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from tap_signalwire_logs.families import FAMILIES, families_by_ids_setting
 from tap_signalwire_logs.origin import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 MOST_NAMED = 10
 MOST_SECONDS = 86_400
+
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 _SPACE_HELP = "give `example`, `example.signalwire.com` or `https://example.signalwire.com`"
 _DATE_HELP = "give a date (2026-01-31) or an ISO 8601 date-time (2026-01-31T08:00:00Z)"
@@ -40,10 +47,8 @@ def _user_agent() -> str:
 
 
 IDS_SETTINGS = [
-    ("message_log_ids", "messages", "message_logs"),
-    ("voice_log_ids", "calls", "voice_logs` and `voice_log_events"),
-    ("fax_log_ids", "faxes", "fax_logs"),
-    ("video_log_ids", "video sessions", "video_logs"),
+    (name, families[0].noun, "` and `".join(family.name for family in families))
+    for name, families in families_by_ids_setting().items()
 ]
 """Name of each setting of IDs, what it names, and the streams that it is for."""
 
@@ -151,6 +156,21 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         description="How long, in hours from its creation, a log that is not final is fetched again on later runs.",
     ),
     th.Property(
+        "sweep_days",
+        th.IntegerType,
+        default=7,
+        title="Sweep in days",
+        description="How far back a sweep lists again what was already emitted, to find what changed since: 0 to 90 "
+        "days; 0 turns it off.",
+    ),
+    th.Property(
+        "sweep_every_hours",
+        th.IntegerType,
+        default=24,
+        title="Hours between sweeps",
+        description="The least time between two sweeps of one stream, 1 to 720 hours.",
+    ),
+    th.Property(
         "on_missing",
         th.StringType,
         default="warn",
@@ -178,6 +198,14 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         th.StringType,
         title="User agent",
         description="The User-Agent header. Without it: `tap-signalwire-logs/VERSION`.",
+    ),
+    # In singer-sdk 0.54 the setting works without being declared.
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=False,
+        title="Emit `ACTIVATE_VERSION` messages",
+        description="Whether a stream with the replication method FULL_TABLE begins with an `ACTIVATE_VERSION` message.",
     ),
 ).to_dict()
 
@@ -213,10 +241,14 @@ class Settings:
     page_size: int
     lookback: timedelta
     refresh: timedelta
+    sweep: timedelta
+    sweep_every: timedelta
     fail_on_missing: bool
     request_timeout: float
     backoff_max_tries: int
     user_agent: str
+    builtin: Mapping[str, Any]
+    """The settings that the SDK reads, with their right types."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
@@ -239,13 +271,22 @@ class Settings:
             page_size=check("page_size", _integer(1, 1000), default=1000),
             lookback=timedelta(minutes=check("lookback_minutes", _integer(0, 525_600), default=10) or 0),
             refresh=timedelta(hours=check("refresh_hours", _integer(0, 87_600), default=72) or 0),
+            sweep=timedelta(days=check("sweep_days", _integer(0, 90), default=7) or 0),
+            sweep_every=timedelta(hours=check("sweep_every_hours", _integer(1, 720), default=24) or 0),
             fail_on_missing=check("on_missing", _one_of("warn", "fail"), default="warn") == "fail",
             request_timeout=check("request_timeout", _seconds, default=60.0),
             backoff_max_tries=check("backoff_max_tries", _integer(1, 100), default=8),
             user_agent=check("user_agent", _header, default=_user_agent()),
+            builtin=_builtin(check),
         )
+        check.unknown()
         if settings.start_date and settings.end_date and settings.end_date <= settings.start_date:
             check.errors.append("`end_date` must be after `start_date`")
+        if any(f"`{name}` is required" in check.errors for name in CONFIG_JSONSCHEMA["required"]):
+            check.errors.append(
+                "give settings in a file with `--config FILE`, or in the environment with `--config ENV` "
+                "(`TAP_SIGNALWIRE_LOGS_SPACE` and so on)"
+            )
         if check.errors:
             raise ValueError("\n".join(f"  - {error}" for error in check.errors))
         return settings
@@ -256,9 +297,11 @@ class _Checker:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
+        self._known: set[str] = set()
         self.errors: list[str] = []
 
     def __call__(self, name: str, parse: Callable[[Any], Any], *, default: Any = None, required: bool = False) -> Any:
+        self._known.add(name)
         value = self._config.get(name)
         if value is None:
             if required:
@@ -267,8 +310,20 @@ class _Checker:
         try:
             return parse(value)
         except ValueError as error:
-            self.errors.append(f"`{name}`: {error}")
+            self.errors.extend(
+                f"`{name}`{line}" if line[0] in ".:" else f"`{name}`: {line}" for line in str(error).split("\n")
+            )
             return default
+
+    def unknown(self) -> None:
+        """Refuse what was not taken, but for what an orchestrator puts there (`_*`)."""
+        for name in self._config:
+            if name in self._known or name.startswith("_"):
+                continue
+            if name == "batch_config":
+                self.errors.append("`batch_config`: this tap writes no BATCH messages; leave it out")
+            else:
+                self.errors.append(f"`{_printable(name)}`: unknown setting{_nearest(name, self._known)}")
 
 
 def _configured_ids(check: _Checker) -> dict[str, ConfiguredIds]:
@@ -394,11 +449,12 @@ def _one_of(*allowed: str) -> Callable[[Any], str]:
 
 
 def _boolean(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in {"true", "false"}:
+    # Environment variables and Meltano hand booleans over as text.
+    truth = BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
         message = "must be true or false"
-        raise ValueError(message)
-    return text == "true"
+        raise ValueError(message)  # noqa: TRY004 - every wrong setting is one kind of error
+    return truth
 
 
 def _integer(least: int, most: int) -> Callable[[Any], int]:
@@ -429,3 +485,149 @@ def _header(value: Any) -> str:
         message = "must be printable ASCII text"
         raise ValueError(message)
     return value.strip()
+
+
+def _builtin(check: _Checker) -> dict[str, Any]:
+    """Settings that the SDK reads, those that are there, each with its right type."""
+    found = {
+        "stream_maps": check("stream_maps", _stream_maps),
+        "stream_map_config": check("stream_map_config", _object),
+        "faker_config": check("faker_config", _faker_config),
+        "flattening_enabled": check("flattening_enabled", _boolean),
+        "flattening_max_depth": check("flattening_max_depth", _integer(0, 100)),
+        "flattening_max_key_length": check("flattening_max_key_length", _integer(1, 10_000)),
+        "flattening_separator": check("flattening_separator", _text),
+        "emit_activate_version_messages": check("emit_activate_version_messages", _boolean),
+    }
+    is_wrong = any(error.startswith("`flattening_max_depth`") for error in check.errors)
+    if found["flattening_enabled"] and found["flattening_max_depth"] is None and not is_wrong:
+        check.errors.append("`flattening_max_depth` is required where `flattening_enabled` is true")
+    # What the SDK takes from a config by `get` must not be there as null.
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        message = "must be an object"
+        raise ValueError(message)  # noqa: TRY004 - every wrong setting is one kind of error
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        message = "must be a text"
+        raise ValueError(message)  # noqa: TRY004 - the same
+    return value
+
+
+def _faker_config(value: Any) -> dict[str, Any]:
+    config = _object(value)
+    errors = [
+        f".{name}: unknown setting{_nearest(name, ('seed', 'locale'))}"
+        for name in config
+        if name not in {"seed", "locale"}
+    ]
+    if not isinstance(config.get("seed"), (int, float, str, type(None))):
+        errors.append(".seed: must be a number or a text")
+    locale = config.get("locale")
+    locales = locale if isinstance(locale, list) else [locale]
+    if not all(isinstance(one, (str, type(None))) for one in locales):
+        errors.append(".locale: must be a locale such as `en_US`, or a list of them")
+    if errors:
+        raise ValueError("\n".join(errors))
+    return config
+
+
+REMOVED = (None, "__NULL__")
+"""What takes a stream or a property out of the output."""
+
+
+def _stream_maps(value: Any) -> dict[str, Any]:
+    """Maps of streams that there are, whose expressions can be parsed."""
+    maps = _object(value)
+    errors: list[str] = []
+    for name, about in maps.items():
+        if name == "__else__":
+            if about not in REMOVED:
+                errors.append(".__else__: must be null or `__NULL__`")
+            continue
+        at = f".{_printable(name)}"
+        if isinstance(about, dict):
+            errors += [f"{at}{error}" for error in _wrong_in_map(about)]
+        elif about not in REMOVED:
+            errors.append(f"{at}: must be an object of expressions, or null to leave the stream out")
+        source = about.get("__source__", name) if isinstance(about, dict) else name
+        streams = [family.name for family in FAMILIES]
+        if isinstance(source, str) and not fnmatch.filter(streams, source):
+            errors.append(f"{at}: no stream is named `{_printable(source)}`{_nearest(source, streams)}")
+    if errors:
+        raise ValueError("\n".join(errors))
+    return maps
+
+
+def _wrong_in_map(about: Mapping[str, Any]) -> Iterator[str]:
+    for name, rule in about.items():
+        at = f".{_printable(name)}"
+        if name in MAP_OPTIONS:
+            is_right, right = MAP_OPTIONS[name]
+            if not is_right(rule):
+                yield f"{at}: must be {right}"
+        elif name.startswith("__") and name.endswith("__"):
+            yield f"{at}: unknown option{_nearest(name, MAP_OPTIONS)}"
+        elif rule is not None and not _is_expression(rule):
+            yield f"{at}: must be an expression, or null to leave the property out"
+
+
+def _is_expression(rule: Any) -> bool:
+    if not isinstance(rule, str):
+        return False
+    try:
+        parsed = ast.parse(rule).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return bool(parsed) and isinstance(parsed[0], ast.Expr)
+
+
+def _is_name(rule: Any) -> bool:
+    return isinstance(rule, str) and bool(rule.strip())
+
+
+def _is_list_of_names(rule: Any) -> bool:
+    return rule is None or (isinstance(rule, list) and all(map(_is_name, rule)))
+
+
+MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "__alias__": (_is_name, "a name"),
+    "__source__": (_is_name, "the name of a stream"),
+    "__filter__": (lambda rule: rule is None or _is_expression(rule), "an expression"),
+    "__else__": (lambda rule: rule in REMOVED, "null or `__NULL__`"),
+    "__key_properties__": (_is_list_of_names, "a list of properties, or null"),
+}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), sorted(known), 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:60])
+
+
+def from_environment(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Settings from texts, by their names: lists and objects are JSON, a list of texts may also be `a,b,c`.
+
+    What can't be read stays text, which the check then refuses.
+    """
+    properties = CONFIG_JSONSCHEMA["properties"]
+    return {name: _from_text(text, properties.get(name, {}).get("type", ())) for name, text in texts.items()}
+
+
+def _from_text(text: str, types: Sequence[str]) -> Any:
+    if "array" not in types and "object" not in types:
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.split(",") if "array" in types and text.strip() and text.strip()[0] not in "[{" else text
+    return value if isinstance(value, (list, dict)) else text

@@ -7,59 +7,48 @@ import os
 import signal
 import sys
 import threading
+import time
 from datetime import datetime, timezone
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from singer_sdk import Tap
-from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
-from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.helpers._util import load_json
-from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import _ConfigInput
 
-from tap_signalwire_logs.command import Command, Writer
-from tap_signalwire_logs.settings import CONFIG_JSONSCHEMA, Settings
+from tap_signalwire_logs.errors import TapError
+from tap_signalwire_logs.inputs import read_catalog, read_state, unwrap_state
+from tap_signalwire_logs.settings import CONFIG_JSONSCHEMA, Settings, from_environment
+from tap_signalwire_logs.singer import DISK_FULL, ConfigInput, SingerTap, log_failure
 from tap_signalwire_logs.streams import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
     from typing import IO
 
-    import click
+    from singer_sdk import Stream
 
-    from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.log_stream import LogStream
 
 GRACE_SECONDS = 4.0
-"""Time from SIGTERM to the end of the process where a stuck pipe or disk keeps it from ending by itself."""
+"""Time from a signal to the end of the process where a stuck pipe or disk keeps it from ending by itself."""
+
+REPEATED_SECONDS = 1.0
+"""A signal that comes again within this time is the same one, forwarded by an orchestrator."""
 
 TARGET_GONE = 1
 
 GARBAGE_THRESHOLD = 20_000
 """Objects made and not freed, after which the garbage collector looks for circles among them."""
 
-INTEGER_SETTINGS = [name for name, schema in CONFIG_JSONSCHEMA["properties"].items() if "integer" in schema["type"]]
+
+class StreamsFailedError(TapError):
+    """Some of the selected streams failed; the others are complete."""
 
 
-class TapSignalWireLogs(Tap):
+class TapSignalWireLogs(SingerTap):
     """Extracts the message logs of a SignalWire Space: delivery, charges and errors, kept true as they change."""
 
     name = "tap-signalwire-logs"
     config_jsonschema = CONFIG_JSONSCHEMA
-    message_writer_class = Writer
-    capabilities: ClassVar[list[Any]] = [
-        TapCapabilities.CATALOG,
-        TapCapabilities.STATE,
-        TapCapabilities.DISCOVER,
-        TapCapabilities.ACTIVATE_VERSION,
-        PluginCapabilities.ABOUT,
-        PluginCapabilities.STREAM_MAPS,
-        PluginCapabilities.FLATTENING,
-        PluginCapabilities.STRUCTURED_LOGGING,
-    ]
 
     settings: Settings
     """The checked settings."""
@@ -69,35 +58,56 @@ class TapSignalWireLogs(Tap):
         self.began = datetime.now(timezone.utc)
         self.stop = threading.Event()
         self.exit_code = 0
+        self._signal: tuple[int, float] | None = None
         super().__init__(*args, **kwargs)
         if self.writer:
             self.writer.on_target_gone = self._end_for_target
 
-    @cached_property
-    def client(self) -> Client:
-        """The Space, shared by all streams; made when the first of them begins."""
-        from tap_signalwire_logs.client import Client  # noqa: PLC0415 - not needed to say what the tap can do
-
-        settings = self.settings
-        return Client(
-            settings.origin,
-            settings.project_id,
-            settings.api_token,
-            concurrency=settings.concurrency,
-            timeout=settings.request_timeout,
-            max_tries=settings.backoff_max_tries,
-            user_agent=settings.user_agent,
-            stop=self.stop,
-        )
-
-    @property
-    def writer(self) -> Writer | None:
-        """The writer of Singer messages, unless the SDK was given another."""
-        return self.message_writer if isinstance(self.message_writer, Writer) else None
-
     def discover_streams(self) -> Sequence[LogStream]:
         """Every family of logs; no request is needed to know them."""
         return [stream(self) for stream in STREAMS]
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take a state that was checked, or unwrapped where it is plain what it is."""
+        super().load_state(unwrap_state(state, self.logger))
+
+    def sync_all(self) -> None:  # type: ignore[misc]  # the SDK's ends with the first stream that fails
+        """Sync each selected stream; one that fails keeps no other from running.
+
+        Raises:
+            StreamsFailedError: Some failed; what each failed of was logged.
+            OSError: Nothing can be written any more.
+        """
+        failed: list[str] = []
+        try:
+            if self.state:
+                self.state_writer.write_state(self.state)
+            for stream in self._until_stopped():
+                try:
+                    stream.sync()
+                except Exception as error:
+                    if isinstance(error, OSError) and (error.errno in DISK_FULL or not stream.selected):
+                        raise
+                    failed.append(stream.name)
+                    log_failure(self.logger, error, stream.name)
+        finally:
+            self._close()
+        if self._signal:
+            self.logger.info("Stopped by %s", signal.Signals(self._signal[0]).name)
+        elif failed and not self.exit_code:
+            message = f"{len(failed)} of {len(self.selected_streams)} streams failed: {', '.join(failed)}"
+            raise StreamsFailedError(message)
+
+    def _until_stopped(self) -> Iterator[Stream]:
+        for stream in self.selected_streams:
+            if self.stop.is_set():
+                return
+            yield stream
+
+    def _close(self) -> None:
+        """Leave no timer."""
+        if self._signal:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     @classmethod
     def invoke(  # type: ignore[override]  # as in the SDK: each plugin has options of its own
@@ -105,96 +115,69 @@ class TapSignalWireLogs(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        test: str = "disabled",
     ) -> None:
         """Run the command; the exit code is 0 only where all that was asked for came out."""
         if about:
             cls.print_about(about_format)
             return
-        config = config or _ConfigInput()
-        tap = cls(
-            config=config.config,
-            state=None if state is None else _read_object(state, "--state", "bookmarks", dict),
-            catalog=None if catalog is None else _read_object(catalog, "--catalog", "streams", list),
-            parse_env_config=config.parse_env,
-        )
-
+        config = config or ConfigInput()
+        try:
+            tap = cls(
+                config=config.config,
+                state=None if state is None else read_state(state, cls.logger),
+                catalog=None if catalog is None else read_catalog(catalog),
+                parse_env_config=config.parse_env,
+            )
+        except ConfigValidationError as error:
+            # The SDK's command adds a line of its own to this class of errors.
+            raise ConfigurationError(str(error)) from None
+        if test == "schema":
+            tap.write_schemas()
+            return
+        if test != "disabled":
+            for stream in tap.selected_streams:
+                stream.ABORT_AT_RECORD_COUNT = 1
         # What is loaded by now stays, and records hold no circles: the garbage collector has little to look for.
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
-        try:
-            tap.sync_all()
-        finally:
-            if "client" in tap.__dict__:
-                tap.client.close()
+        tap.sync_all()
         if tap.exit_code:
             sys.exit(tap.exit_code)
 
     @classmethod
-    def cb_config(
-        cls: type[TapSignalWireLogs], ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> _ConfigInput:
-        """Read the files of --config."""
-        try:
-            return super().cb_config(ctx, param, value)
-        except (TypeError, ValueError) as error:
-            message = f"A file of --config is no JSON object of settings: {error}"
-            raise ConfigurationError(message) from None
+    def parse_environment(cls, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Settings from the texts of environment variables."""
+        return from_environment(texts)
 
-    @classmethod
-    def get_singer_command(cls) -> click.Command:
-        """Command that ends with one line where a run fails."""
-        return Command.of(super().get_singer_command(), cls.logger)
-
-    @classproperty
-    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 - a property of the class
-        """Settings from the environment, whole numbers left as text: a bad one would be a traceback in the SDK."""
-        schema = {"properties": {name: {"type": "string"} for name in INTEGER_SETTINGS}}
-        cls.append_builtin_config(schema)
-        schema["properties"] = {**CONFIG_JSONSCHEMA["properties"], **schema["properties"]}
-        return parse_environment_config(schema, cls._env_var_prefix)
-
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+    def check_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Check the settings with messages that say what would be right, and repeat no value."""
-        self.append_builtin_config(self.config_jsonschema)
         try:
-            self.settings = Settings.from_config(self.config)
+            self.settings = Settings.from_config(config)
         except ValueError as error:
-            summary = f"These settings can't be right:\n{error}"
-            if raise_errors:
-                raise ConfigValidationError(summary, errors=[summary]) from None
-            return [summary]
-        return []
+            summary = f"Invalid settings:\n{error}"
+            raise ConfigValidationError(summary, errors=[summary]) from None
+        return dict(self.settings.builtin)
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler is given both
         """End the run at the next safe point: a line half written is worth nothing."""
+        now = time.monotonic()
+        if self._signal:
+            first, at = self._signal
+            if signum == first and now - at < REPEATED_SECONDS:
+                return
+            os._exit(128 + signum)
+        self._signal = (signum, now)
         self.exit_code = 128 + signum
-        if self.stop.is_set():
-            os._exit(self.exit_code)
         self.stop.set()
-        self.logger.info("Ending after %s", signal.Signals(signum).name)
-        timer = threading.Timer(GRACE_SECONDS, os._exit, (self.exit_code,))
-        timer.daemon = True
-        timer.start()
+        # No thread: one that the main thread is just starting holds the lock that another would wait for.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + signum))
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     def _end_for_target(self) -> None:
         self.logger.info("The target closed the pipe: ending")
         self.exit_code = TARGET_GONE
         self.stop.set()
-
-
-def _read_object(file: IO[str], option: str, part: str, kind: type[dict[str, Any] | list[Any]]) -> dict[str, Any]:
-    """JSON object of a file on the command line, whose `part`, of a kind, is again made of objects."""
-    try:
-        content = load_json(file.read())
-    except ValueError as error:
-        message = f"The file of {option} is no JSON: {error}"
-        raise ConfigurationError(message) from None
-    parts = content.get(part, kind()) if isinstance(content, dict) else None
-    inner = parts.values() if isinstance(parts, dict) else parts
-    if not isinstance(parts, kind) or not all(isinstance(one, dict) for one in inner):
-        message = f"The file of {option} holds no object with `{part}`; is it another file?"
-        raise ConfigurationError(message)
-    return content

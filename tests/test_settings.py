@@ -128,7 +128,7 @@ def test_the_command_says_all_that_is_wrong_in_one_message_and_no_secret(tmp_pat
     )
     assert run.code == 1
     assert run.stdout == ""
-    message = run.log.partition("These settings can't be right:")[2]
+    message = run.log.partition("Invalid settings:")[2]
     for name in ("space", "project_id", "api_token", "concurrency", "page_size"):
         assert f"- `{name}`" in message
     assert "PT-secret" not in run.log

@@ -1,0 +1,57 @@
+"""The command as a process: its descriptors, and what it does before and after the tap."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def run(arguments: list[str]) -> None:
+    """Run the command line; a version is told without loading what it takes to run."""
+    if not _has_output():
+        return sys.exit(1)
+    try:
+        if arguments == ["--version"]:
+            _tell_version()
+        else:
+            from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
+
+            TapSignalWireLogs.cli.main(arguments)
+    finally:
+        _flush()
+
+
+def _tell_version() -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - not needed by a run
+
+    print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201
+
+
+def _has_output() -> bool:
+    """Open what the caller closed, so that no socket or file gets the number of a standard stream; is there a stdout?"""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        sys.stderr.write("stdout is closed: there is nowhere to write Singer messages to\n")
+        return False
+    return True
+
+
+def _flush() -> None:
+    """Write what Python holds back, for what fails at the interpreter's end comes with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        sys.stderr.write(f"stdout: {error.strerror}\n")
+        sys.exit(1)
