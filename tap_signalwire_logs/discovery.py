@@ -72,6 +72,9 @@ WINDOWS_PER_SLOT = 2
 
 MAX_NAMED = 10
 
+NEAR_WINDOWS = 4
+"""Windows that are planned before a part of a list that was read; behind those, ranges grow fourfold."""
+
 NARROW = 4 * DAY
 """Windows under which a list asked in days holds much more than the window."""
 
@@ -113,6 +116,8 @@ class _Range:
     window: Window
     width: int
     is_suspect: bool = False
+    group: object = field(default_factory=object)
+    """What the windows of one range have in common: one tells how full the next will be."""
 
 
 @dataclass
@@ -330,13 +335,12 @@ class Discovery:
 
     def _follow(self, plan: deque[Any], part: _Range, listing: WindowListing) -> None:
         """Let the windows after one be as wide as it was full."""
-        count = listing.entries.count
-        if not part.is_suspect:
-            is_full = count * 4 > self._target
-            self._at_once = min(self._at_once * 2, self._max_at_once) if is_full else 1
         following = next((item for item in plan if isinstance(item, _Range)), None)
-        if following and not following.is_suspect:
-            following.width = width_after(part.window.width, count, self._target)
+        if following is None or following.group is not part.group or part.is_suspect:
+            return
+        count = listing.entries.count
+        following.width = width_after(part.window.width, count, self._target)
+        self._at_once = min(self._at_once * 2, self._max_at_once) if count * 4 > self._target else 1
 
     async def _list(self, part: _Range) -> WindowListing | _Split:
         """Read a window's list to its end; where that can't be, what to read in its place."""
@@ -437,7 +441,7 @@ class Discovery:
         width = max(reading.span * self._target // max(reading.entries.count, 1), granularity.finest)
         self._lists_read += 1
         if reading.is_descending:
-            return _Split([_Range(earlier, width), reading.listing(later, self._path)])
+            return _Split([*_ranges_back(earlier, width), reading.listing(later, self._path)])
         return _Split([reading.listing(earlier, self._path), _Range(later, width)])
 
     async def _iter_pages(
@@ -511,6 +515,24 @@ class Discovery:
             to_text(self._start),
             limit.sentence if limit.instant is None else f"starts {to_text(limit.instant)[:10]}",
         )
+
+
+def _ranges_back(window: Window, width: int) -> list[WindowListing | _Range]:
+    """A window as ranges that are the wider the older they are: where its first log is, is not known.
+
+    Args:
+        window: The window.
+        width: Microseconds that hold about as many logs as a window should, at the window's end.
+    """
+    parts: list[WindowListing | _Range] = []
+    rest, reach = window, width * NEAR_WINDOWS
+    while window.end - reach > window.start:
+        place = window.end - reach
+        parts.append(_Range(replace(rest, start=place, lower_bound=LowerBound.SPARE), width if not parts else reach))
+        rest = replace(rest, end=place)
+        reach *= 4
+    parts.append(_Range(rest, width if not parts else rest.width))
+    return parts[::-1]
 
 
 def _describe(window: Window) -> str:

@@ -11,10 +11,10 @@ from enum import Enum
 
 from tap_signalwire_logs.instants import DAY, EPOCH, SECOND
 
-TARGET_LOGS = 10_000
+TARGET_LOGS = 20_000
 """Logs that a window should hold: enough that its last page, which is seldom full, costs little."""
 
-MAX_LOGS = 40_000
+MAX_LOGS = 60_000
 """Logs past which the listing of a window is split."""
 
 MAX_SPLITS = 16
