@@ -27,7 +27,7 @@ from tap_signalwire_logs.errors import (
     RetriesExhaustedError,
 )
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
+from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, to_text
 from tap_signalwire_logs.pagination import SAFE_ID, iter_pages
 from tap_signalwire_logs.windows import (
     MAX_SPLITS,
@@ -73,7 +73,13 @@ WINDOWS_PER_SLOT = 2
 MAX_NAMED = 10
 
 NEAR_WINDOWS = 4
-"""Windows that are planned before a part of a list that was read; behind those, ranges grow fourfold."""
+"""Windows that are planned before a part of a list that was read."""
+
+NO_LOGS_BEFORE = parse_instant("2012-01-01")
+"""Before SignalWire: no list is asked for a bound that old, unless somebody sets it."""
+
+GROWTH = 8
+"""How much wider, behind those, each range is than the one after it."""
 
 NARROW = 4 * DAY
 """Windows under which a list asked in days holds much more than the window."""
@@ -266,7 +272,7 @@ class Discovery:
         if start is not None and start >= end and not is_open_ended:
             return
         lower = LowerBound.OPEN if start is None else LowerBound.SPARE
-        first = start or 0
+        first = EARLIEST if start is None else start
         whole = Window(first, max(end, first + SECOND), lower, is_open_ended)
         plan: deque[WindowListing | _Range | tuple[_Range, asyncio.Task[WindowListing | _Split]]]
         plan = deque([_Range(whole, whole.width)])
@@ -526,11 +532,11 @@ def _ranges_back(window: Window, width: int) -> list[WindowListing | _Range]:
     """
     parts: list[WindowListing | _Range] = []
     rest, reach = window, width * NEAR_WINDOWS
-    while window.end - reach > window.start:
+    while window.end - reach > max(window.start, NO_LOGS_BEFORE):
         place = window.end - reach
         parts.append(_Range(replace(rest, start=place, lower_bound=LowerBound.SPARE), width if not parts else reach))
         rest = replace(rest, end=place)
-        reach *= 4
+        reach *= GROWTH
     parts.append(_Range(rest, width if not parts else rest.width))
     return parts[::-1]
 

@@ -13,6 +13,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+EARLIEST = -719_162 * DAY
+"""The first instant of the year 1."""
 
 _FORM = re.compile(
     r"""(?P<year>\d{4})(?P<dash>[-/]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
-from tap_signalwire_logs.instants import DAY, EPOCH, SECOND
+from tap_signalwire_logs.instants import DAY, EARLIEST, EPOCH, SECOND
 
 TARGET_LOGS = 20_000
 """Logs that a window should hold: enough that its last page, which is seldom full, costs little."""
@@ -82,7 +82,7 @@ class Window:
             upper["created_before"] = (
                 _timestamp(-(-self.end // SECOND) + 1) if in_seconds else _date(-(-self.end // DAY))
             )
-        if self.lower_bound is LowerBound.OPEN or self.start < DAY:
+        if self.lower_bound is LowerBound.OPEN or self.start < EARLIEST + DAY:
             return [upper]
         if self.lower_bound is LowerBound.EXACT:
             date = _date(self.start // DAY)
@@ -138,8 +138,8 @@ def probe_instant(created: list[int]) -> int | None:
 
 
 def _timestamp(seconds: int) -> str:
-    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (EPOCH + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
 def _date(days: int) -> str:
-    return (EPOCH + timedelta(days=days)).strftime("%Y-%m-%d")
+    return (EPOCH + timedelta(days=days)).date().isoformat()
