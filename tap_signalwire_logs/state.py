@@ -1,14 +1,14 @@
 """What a run leaves to the next: the bookmark, the logs that are not final, those emitted lately, what was not read.
 
     {"replication_key": "created_at",
-     "replication_key_value": "2026-01-31T08:00:00Z",    created_at of the newest log that was emitted with all before it
-     "waiting": [[ID, created_at, fingerprint, checks, checked_at, failing_since, not_found], ...],
-     "recent": [[ID, created_at], ...],                  logs done with, which the next lookback meets again
-     "unread": [[start, end, since], ...]}               ranges of created_at that could not be read
+     "replication_key_value": "2026-01-31T08:00:00Z",    created_at of the newest log emitted with all before it
+     "revision": 7,                                      counts the states that were written
+     "waiting": {ID: [created_at, fingerprint, checks, revision, checked_at, failing_since, not_found, is_rare]},
+     "recent": {ID: created_at},                         logs done with, which the next lookback meets again
+     "unread": [[start, end, since]]}                    ranges of created_at that could not be read
 
-Trailing nulls of an entry are left out. The three are lists and always there: where an older state is merged into this
-one key by key, as Meltano does after a failed run, lists are replaced whole, while entries of an object, or a key left
-out, would come back. Older versions of the tap wrote objects by ID; these are read too.
+Trailing nulls of an entry are left out. Orchestrators merge an older state into this one key by key, as Meltano does
+after a failed run: entries that had been left out come back then. They are told by their revision, and dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_signalwire_logs.exact_json import decode_json
-from tap_signalwire_logs.instants import SECOND, parse_instant, to_text
+from tap_signalwire_logs.instants import EARLIEST, SECOND, parse_instant, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,14 +112,16 @@ class LogState:
         self._max = MAX_REMEMBERED // shared_by
         self.bookmark = _instant(stored.get("replication_key_value"))
         self._cap: int | None = None
-        self.pending: dict[str, PendingLog] = dict(_pending_logs(stored.get("waiting")))
+        self._revision = _whole(stored.get("revision"))
+        self.pending: dict[str, PendingLog] = dict(_pending_logs(stored.get("waiting"), self._revision))
         for log_id in list(self.pending)[self._max :]:
             self._cap_bookmark(self.pending.pop(log_id).created)
         self._recent: deque[tuple[int, str]] = deque(_recent_logs(stored.get("recent")), maxlen=self._max)
         self.unread: dict[tuple[int, int], int] = dict(_ranges(stored.get("unread"), now))
         """Since when each range could not be read."""
         self._failed_ranges: dict[tuple[int, int], int] = {}
-        self._next_start = self.discover_from or 0
+        start = self.discover_from
+        self._next_start = EARLIEST if start is None else start
         self.emitted_before = frozenset(log_id for _, log_id in self._recent)
         """IDs of logs done with, which this run's lookback meets again."""
 
@@ -211,24 +213,34 @@ class LogState:
                 self.bookmark = created
 
     def save(self) -> None:
-        """Write what is known now into the stream's part of Singer's state."""
+        """Write what is known now into the stream's part of Singer's state; nothing where that is there already."""
+        content = self._content(self._revision)
+        if content == self._stored:
+            return
+        self._revision += 1
+        self._stored.clear()
+        self._stored.update(self._content(self._revision))
+
+    def _content(self, revision: int) -> dict[str, Any]:
         bookmark = self.bookmark
         if bookmark is not None and self._cap is not None:
             bookmark = min(bookmark, self._cap)
-        self._next_start = 0 if bookmark is None else self._start_after(bookmark)
-        self._stored.clear()
+        self._next_start = EARLIEST if bookmark is None else self._start_after(bookmark)
+        content: dict[str, Any] = {}
         if bookmark is not None:
-            self._stored["replication_key"] = self._replication_key
-            self._stored["replication_key_value"] = to_text(bookmark)
+            content["replication_key"] = self._replication_key
+            content["replication_key_value"] = to_text(bookmark)
         ordered = sorted(self.pending.items(), key=lambda item: (item[1].created, item[0]))
-        self._stored["waiting"] = [_waiting_entry(log_id, log) for log_id, log in ordered]
-        self._stored["recent"] = [
-            [log_id, to_text(created)] for created, log_id in sorted(self._recent) if created >= self._next_start
-        ]
-        self._stored["unread"] = [
+        content["revision"] = revision
+        content["waiting"] = {log_id: _waiting_entry(log, revision) for log_id, log in ordered}
+        content["recent"] = {
+            log_id: to_text(created) for created, log_id in sorted(self._recent) if created >= self._next_start
+        }
+        content["unread"] = [
             [to_text(start), to_text(end), to_text(since)]
             for start, end, since in _bounded({**self.unread, **self._failed_ranges})
         ]
+        return content
 
     def _cap_bookmark(self, created: int) -> None:
         """Keep the bookmark at a log that the state has no room for: the next run lists again from there on."""
@@ -259,12 +271,12 @@ def fingerprint(records: Sequence[bytes]) -> str:
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
-def _waiting_entry(log_id: str, log: PendingLog) -> list[Any]:
+def _waiting_entry(log: PendingLog, revision: int) -> list[Any]:
     entry: list[Any] = [
-        log_id,
         to_text(log.created),
         log.fingerprint,
         log.checks,
+        revision,
         None if log.checked is None else to_text(log.checked // SECOND * SECOND),
         None if log.failing_since is None else to_text(log.failing_since // SECOND * SECOND),
         log.not_found or None,
@@ -275,39 +287,36 @@ def _waiting_entry(log_id: str, log: PendingLog) -> list[Any]:
     return entry
 
 
-def _entries(stored: object) -> Iterator[list[Any]]:
-    """Entries of a stored list, each beginning with an ID; an older tap's object by ID in the same form."""
-    if isinstance(stored, dict):
-        stored = [[log_id, *(value if isinstance(value, list) else [value])] for log_id, value in stored.items()]
-    for entry in stored if isinstance(stored, list) else ():
-        if isinstance(entry, list) and entry and isinstance(entry[0], str):
-            yield entry
-
-
-def _pending_logs(stored: object) -> Iterator[tuple[str, PendingLog]]:
-    for log_id, *values in _entries(stored):
-        created, digest, checks, checked, failing_since, not_found, is_rare = (*values, *[None] * 7)[:7]
+def _pending_logs(stored: object, revision: int) -> Iterator[tuple[str, PendingLog]]:
+    """Pending logs of a stored mapping; those of another revision came back from an older state."""
+    for log_id, values in stored.items() if isinstance(stored, dict) else ():
+        entry = values if isinstance(values, list) else [values]
+        created, digest, checks, written, checked, failing_since, not_found, is_rare = (*entry, *[None] * 8)[:8]
+        if not revision:
+            checked, written = written, revision  # an older version of the tap kept no revision
         instant = _instant(created)
-        if instant is not None:
-            yield (
-                log_id,
-                PendingLog(
-                    instant,
-                    digest if isinstance(digest, str) else "",
-                    checks if isinstance(checks, int) else 0,
-                    _instant(checked),
-                    _instant(failing_since),
-                    not_found if isinstance(not_found, int) else 0,
-                    is_rare is True,
-                ),
+        if instant is not None and written == revision:
+            log = PendingLog(
+                instant,
+                digest if isinstance(digest, str) else "",
+                _whole(checks),
+                _instant(checked),
+                _instant(failing_since),
+                _whole(not_found),
+                is_rare is True,
             )
+            yield log_id, log
 
 
 def _recent_logs(stored: object) -> Iterator[tuple[int, str]]:
-    for log_id, *values in _entries(stored):
-        created = _instant(values[0]) if values else None
+    for log_id, value in stored.items() if isinstance(stored, dict) else ():
+        created = _instant(value)
         if created is not None:
             yield created, log_id
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _ranges(stored: object, now: int) -> Iterator[tuple[tuple[int, int], int]]:
