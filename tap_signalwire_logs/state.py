@@ -38,11 +38,8 @@ CHECKS_BEFORE_BACKOFF = 36
 BACKOFF_SHARE = 0.1
 """Share of a log's age at its last check after which the next one comes."""
 
-RARE_SHARE = 1.0
-"""The same for a log that will hardly ever change again."""
-
-MIN_AGE = 600 * SECOND
-"""Age at the last check, where it is less, from which the next one is reckoned."""
+RARE_AGE = 600 * SECOND
+"""Age at which a log that will hardly ever change again is checked; the next time when that has doubled, and so on."""
 
 RUNS_TO_BE_GONE = 2
 """Runs in which the service must say that a log does not exist, before it counts as gone."""
@@ -71,12 +68,21 @@ class PendingLog:
 
     def is_due(self, now: int, refresh: int) -> bool:
         """Whether a run checks it again; at the end of its refresh time there is one last check."""
-        if self.failing_since is not None or self.not_found or self.checked is None or now - self.created >= refresh:
+        age = now - self.created
+        if self.failing_since is not None or self.not_found or age >= refresh:
             return True
-        if self.checks < CHECKS_BEFORE_BACKOFF and not self.is_rare:
+        if self.is_rare:
+            return age >= RARE_AGE << self.checks
+        if self.checks < CHECKS_BEFORE_BACKOFF or self.checked is None:
             return True
-        share = RARE_SHARE if self.is_rare else BACKOFF_SHARE
-        return now - self.checked >= max(self.checked - self.created, MIN_AGE) * share
+        return now - self.checked >= (self.checked - self.created) * BACKOFF_SHARE
+
+    def after_check(self, now: int, *, is_rare: bool) -> PendingLog:
+        """The log after one more check that found it unchanged."""
+        checks = self.checks + 1
+        if is_rare:
+            checks = max(checks, ((now - self.created) // RARE_AGE).bit_length())
+        return PendingLog(self.created, self.fingerprint, checks, now, is_rare=is_rare)
 
 
 class LogState:
@@ -162,14 +168,14 @@ class LogState:
         if is_final or self.now - log.created >= self._refresh:
             self._done_with(log_id, log.created)
             return
-        self.pending[log_id] = PendingLog(log.created, log.fingerprint, log.checks + 1, self.now, is_rare=is_rare)
+        self.pending[log_id] = log.after_check(self.now, is_rare=is_rare)
 
     def emitted(self, log_id: str, created: int, digest: str, *, is_final: bool, is_rare: bool = False) -> None:
         """Note that a log's records, with this fingerprint, have been written."""
         if is_final or self.now - created >= self._refresh:
             self._done_with(log_id, created)
         else:
-            self._remember(log_id, PendingLog(created, digest, checked=self.now if is_rare else None, is_rare=is_rare))
+            self._remember(log_id, PendingLog(created, digest, is_rare=is_rare))
 
     def failed(self, log_id: str, created: int, digest: str | None = None, *, is_not_found: bool = False) -> bool:
         """Note that a log's get had no answer; False where it is given up: gone, or its time is over.
@@ -277,7 +283,7 @@ def _waiting_entry(log: PendingLog, revision: int) -> list[Any]:
         log.fingerprint,
         log.checks,
         revision,
-        None if log.checked is None else to_text(log.checked // SECOND * SECOND),
+        to_text(log.checked // SECOND * SECOND) if log.checked and log.checks >= CHECKS_BEFORE_BACKOFF else None,
         None if log.failing_since is None else to_text(log.failing_since // SECOND * SECOND),
         log.not_found or None,
         log.is_rare or None,
