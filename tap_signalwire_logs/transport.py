@@ -7,7 +7,6 @@ interface does the work; the loop tells it when a socket is ready or a moment ha
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,8 +63,8 @@ class TransportFailure(Exception):  # noqa: N818 - what came of a request: wheth
 
     Args:
         reason: Why, in a few words.
-        kind: `network`, `timeout`, `host` (its name is unknown), `tls` (who is at the other end is not sure) or
-            `proxy` (the proxy refused).
+        kind: `network`, `timeout`, `host` or `proxy host` (the name is unknown), `tls` (who is at the other end is
+            not sure) or `proxy` (the proxy refused).
         proxy_status: The proxy's answer to CONNECT, where it refused.
     """
 
@@ -77,13 +76,14 @@ class TransportFailure(Exception):  # noqa: N818 - what came of a request: wheth
 
 
 class Response:
-    """An answer, whatever its status; `head` is its status line and headers as they came."""
+    """An answer, whatever its status; `head` is its status line and headers as they came, `sent` the loop's time."""
 
-    __slots__ = ("_body", "head", "status")
+    __slots__ = ("_body", "head", "sent", "status")
 
-    def __init__(self, status: int, head: bytearray, body: Body) -> None:
+    def __init__(self, status: int, head: bytearray, body: Body, sent: float) -> None:
         self.status = status
         self.head = head
+        self.sent = sent
         self._body = body
 
     def read(self) -> bytes | bytearray:
@@ -264,7 +264,7 @@ class CurlTransport:
                 transfer = self._in_flight.pop(curl)
                 if not transfer.future.done():
                     status = curl.getinfo(pycurl.RESPONSE_CODE)
-                    transfer.future.set_result(Response(status, transfer.head, transfer.body))
+                    transfer.future.set_result(Response(status, transfer.head, transfer.body, transfer.began))
             for curl, code, _ in broken:
                 transfer = self._in_flight[curl]
                 outcome = transfer.disk or _failure(code, curl.getinfo(pycurl.HTTP_CONNECTCODE))
@@ -376,5 +376,10 @@ def _failure(code: int, proxy_status: int) -> TransportFailure:
         return TransportFailure(f"the proxy refused ({proxy_status})", "proxy", proxy_status)
     if code in TLS_REASONS:
         return TransportFailure(TLS_REASONS[code], "tls")
-    kind = "host" if code in {pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY} else "network"
-    return TransportFailure(REASONS.get(code, f"the connection failed (curl {code})"), kind)
+    kinds = {
+        pycurl.E_COULDNT_RESOLVE_HOST: "host",
+        pycurl.E_COULDNT_RESOLVE_PROXY: "proxy host",
+        pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    }
+    reason = REASONS.get(code, f"the connection failed (curl {code})")
+    return TransportFailure(reason, kinds.get(code, "network"))
