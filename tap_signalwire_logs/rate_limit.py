@@ -25,7 +25,8 @@ LOWERED = 0.1
 VAIN_REQUESTS = 3
 MAX_IN_VAIN = 2
 # What was measured may be too little: more is tried in steps until one is refused.
-STEP = 1.1
+RAMP = 1.5
+STEP = 1.12
 STEP_ROUND_TRIPS = 4
 HOLD_SECONDS = 2.0
 GROWTH_PER_SECOND = 0.1
@@ -84,7 +85,7 @@ class RateLimit:
         self._round_trip += (now - sent - self._round_trip) / 8
         if self.per_second < self._goal:
             # Doubles within a round trip, until it was found what is allowed.
-            step = min(1 / max(self._round_trip, 1e-4), self.per_second / 4)
+            step = min((RAMP - 1) / max(self._round_trip, 1e-4), self.per_second / 4)
             self.per_second = min(self.per_second + step, self._goal, MAX_PER_SECOND)
         elif self._is_stepping and self._answers >= MEASURED_ANSWERS:
             if now - self._lowered_at > STEP_ROUND_TRIPS * self._round_trip:
@@ -140,7 +141,7 @@ class RateLimit:
             self._is_stepping = False
             self._steps = 0
             whole = self._measured / (now - self._first_refusal)
-            self._aim(now, MARGIN * min(max(whole, self.per_second / STEP**2), self.per_second / STEP))
+            self._aim(now, min(max(MARGIN * whole, self.per_second / STEP**2), MARGIN * self.per_second / STEP))
         elif answers < MANY_ANSWERS or refusals * ANSWERS_PER_REFUSAL > answers:
             sent = (now - self._lowered_at) * self.per_second
             self._in_vain = self._in_vain + 1 if answers < sent / 2 and sent >= VAIN_REQUESTS else 0
