@@ -7,6 +7,8 @@ interface does the work; the loop tells it when a socket is ready or a moment ha
 from __future__ import annotations
 
 import asyncio
+import math
+import select
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import pycurl
@@ -23,6 +25,8 @@ import requests
 from tap_signalwire_logs.origin import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
 Body: TypeAlias = "bytearray | SpooledTemporaryFile[bytes]"
@@ -49,6 +53,18 @@ REASONS = {
     pycurl.E_SSL_CONNECT_ERROR: "the TLS handshake failed",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is not HTTP",
 }
+
+if hasattr(select, "epoll"):
+    _EPOLL_EVENTS = {
+        pycurl.POLL_NONE: 0,
+        pycurl.POLL_IN: select.EPOLLIN,
+        pycurl.POLL_OUT: select.EPOLLOUT,
+        pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+    }
+_CURL_EVENTS = [
+    bool(events & (1 | 8 | 16)) * pycurl.CSELECT_IN | bool(events & 4) * pycurl.CSELECT_OUT for events in range(32)
+]
+"""By epoll's events (1: readable, 4: writable, 8: error, 16: closed)."""
 
 TLS_REASONS = {
     pycurl.E_PEER_FAILED_VERIFICATION: "the certificate is not trusted",
@@ -126,6 +142,77 @@ class _Transfer:
     disk: OSError | None = None
 
 
+class _Sockets(Protocol):
+    """Sockets that libcurl waits for, told to `act` when they are ready."""
+
+    def watch(self, what: int, fd: int, multi: object, data: object) -> None:
+        """Take note of what libcurl waits for on a socket."""
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+
+
+class _LoopSockets:
+    """Each socket watched by the loop itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> None:
+        self._loop = loop
+        self._act = act
+        self._watched: set[int] = set()
+
+    def watch(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        self._watched.add(fd)
+        if what in {pycurl.POLL_IN, pycurl.POLL_INOUT}:
+            self._loop.add_reader(fd, self._act, [(fd, pycurl.CSELECT_IN)])
+        else:
+            self._loop.remove_reader(fd)
+        if what in {pycurl.POLL_OUT, pycurl.POLL_INOUT}:
+            self._loop.add_writer(fd, self._act, [(fd, pycurl.CSELECT_OUT)])
+        else:
+            self._loop.remove_writer(fd)
+        if what == pycurl.POLL_REMOVE:
+            self._watched.discard(fd)
+
+    def close(self) -> None:
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
+
+
+class _EpollSockets:
+    """Sockets in an epoll of their own, which the loop watches as one: libcurl adds and removes one for each answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> None:
+        self._loop = loop
+        self._act = act
+        self._epoll = select.epoll()
+        self._watched: set[int] = set()
+        loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+    def watch(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._watched.discard(fd)
+            with suppress(OSError):  # closed already
+                self._epoll.unregister(fd)
+        elif fd in self._watched:
+            self._epoll.modify(fd, _EPOLL_EVENTS[what])
+        else:
+            self._watched.add(fd)
+            self._epoll.register(fd, _EPOLL_EVENTS[what])
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _on_ready(self) -> None:
+        self._act([(fd, _CURL_EVENTS[events & 0x1F]) for fd, events in self._epoll.poll(0)])
+
+
+def sockets_of(loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> _Sockets:
+    """The cheapest way to watch sockets that this system has."""
+    return _EpollSockets(loop, act) if hasattr(select, "epoll") else _LoopSockets(loop, act)
+
+
 class CurlTransport:
     """Connections to one origin, kept between transfers; for the running loop, which must be one with selectors.
 
@@ -146,11 +233,15 @@ class CurlTransport:
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[pycurl.Curl, _Transfer] = {}
         self._idle: list[pycurl.Curl] = []
-        self._timer: asyncio.Handle | None = None
-        self._sweeper: asyncio.Handle | None = None
+        self._due = math.inf
+        self._is_soon = False
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._sockets = sockets_of(self._loop, self._act)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._options: dict[int, object] = {
             pycurl.USERNAME: project_id.encode(),
@@ -211,10 +302,12 @@ class CurlTransport:
         for curl, transfer in list(self._in_flight.items()):
             transfer.future.cancel()
             self._drop(curl)
+        self._is_closed = True
         for curl in self._idle:
             curl.close()
         self._idle.clear()
         self._multi.close()
+        self._sockets.close()
         for handle in (self._timer, self._sweeper):
             if handle:
                 handle.cancel()
@@ -225,31 +318,48 @@ class CurlTransport:
             curl.setopt(option, value)
         return curl
 
-    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        if what & pycurl.POLL_IN and what != pycurl.POLL_REMOVE:
-            self._loop.add_reader(fd, self._on_ready, fd, pycurl.CSELECT_IN)
-        else:
-            self._loop.remove_reader(fd)
-        if what & pycurl.POLL_OUT and what != pycurl.POLL_REMOVE:
-            self._loop.add_writer(fd, self._on_ready, fd, pycurl.CSELECT_OUT)
-        else:
-            self._loop.remove_writer(fd)
-
     def _on_timer(self, milliseconds: int) -> None:
+        """Remember when libcurl wants to be called; a handle of the loop that comes too early is moved when it does."""
+        if milliseconds < 0:
+            self._due = math.inf
+            return
+        if milliseconds == 0:
+            self._due = 0.0
+            if not self._is_soon:
+                self._is_soon = True
+                self._loop.call_soon(self._on_soon)
+            return
+        self._due = self._loop.time() + milliseconds / 1_000
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
+
+    def _on_soon(self) -> None:
+        self._is_soon = False
+        if not self._is_closed and self._due == 0.0:
+            self._on_due()
+
+    def _on_late(self) -> None:
+        self._timer = None
+        if self._due <= self._loop.time():
+            self._on_due()
+        elif self._due < math.inf:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
-            self._timer = None
-        if milliseconds == 0:
-            self._timer = self._loop.call_soon(self._on_timeout)
-        elif milliseconds > 0:
-            self._timer = self._loop.call_later(milliseconds / 1_000, self._on_timeout)
+        self._timer = self._loop.call_at(self._due, self._on_late)
 
-    def _on_timeout(self) -> None:
-        self._timer = None
-        self._on_ready(pycurl.SOCKET_TIMEOUT, 0)
+    def _on_due(self) -> None:
+        self._due = math.inf
+        self._act([(pycurl.SOCKET_TIMEOUT, 0)])
 
-    def _on_ready(self, fd: int, events: int) -> None:
-        _, running = self._multi.socket_action(fd, events)
+    def _act(self, ready: list[tuple[int, int]]) -> None:
+        """Have libcurl move bytes on the sockets that are ready."""
+        act = self._multi.socket_action
+        running = 0
+        for fd, events in ready:
+            _, running = act(fd, events)
         if running < len(self._in_flight):
             self._collect()
 
