@@ -55,6 +55,7 @@ logger = logging.getLogger("tap-signalwire-logs.client")
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 RATE_LIMIT_CODE = "rate_limit_exceeded"
+OK = 200  # HTTPStatus is a slow way to say it, once for each answer
 RETRIED_STATUSES = frozenset({408, 425, 429})
 RETRIED_PROXY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -274,7 +275,7 @@ class Client:
             self._in_flight -= 1
             if self._queue or self._page_queue:
                 self._hand_out()
-        if response.status == HTTPStatus.OK:
+        if response.status == OK:
             try:
                 answer = _decode(request, response)
             except InvalidResponseError as error:

@@ -162,11 +162,11 @@ class RateLimit:
         held = now - self._lowered_at - HOLD_SECONDS
         if held <= 0 or self._is_stepping or self.per_second < self._goal:
             self._grown_at = now
-            return
-        growth = GROWTH_PER_SECOND * 2 ** min(held / GROWTH_DOUBLES_SECONDS, MAX_GROWTH_DOUBLINGS)
-        self.per_second *= math.exp(growth * (now - self._grown_at))
-        self._goal = self.per_second
-        self._grown_at = now
-        if self.per_second >= MAX_PER_SECOND or held > OFF_AFTER_SECONDS:
+        else:
+            growth = GROWTH_PER_SECOND * 2 ** min(held / GROWTH_DOUBLES_SECONDS, MAX_GROWTH_DOUBLINGS)
+            self.per_second *= math.exp(growth * (now - self._grown_at))
+            self._goal = self.per_second
+            self._grown_at = now
+        if held > OFF_AFTER_SECONDS or (held > 0 and self.per_second >= MAX_PER_SECOND):
             self.is_on = False
             self.per_second = math.inf

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import select
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ Body: TypeAlias = "bytearray | SpooledTemporaryFile[bytes]"
 
 # `timeout` bounds the silence; an answer may take its time on a thin line, but not for ever.
 WHOLE_TIMEOUT_FACTOR = 3
+MAX_IDLE_SECONDS = 60
+# More than this between the clock that a machine's sleep stops and the one that it does not.
+SLEEP_SECONDS = 5.0
 SMALL_BODY_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 16
 MAX_SECONDS_BETWEEN_SWEEPS = 1.0
@@ -110,7 +114,7 @@ class Response:
             with self._body as file:
                 file.seek(0)
                 body = file.read()
-        if b"ncoding:" in self.head:
+        if b"\ncontent-encoding" in self.head.lower():
             return decompress(body, self.header("content-encoding") or "")
         return body
 
@@ -230,14 +234,18 @@ class CurlTransport:
     ) -> None:
         self._origin = origin
         self._timeout = timeout
+        self._connections = connections
+        self._fresh_left = 0
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[pycurl.Curl, _Transfer] = {}
         self._idle: list[pycurl.Curl] = []
+        self._fresh: set[pycurl.Curl] = set()
         self._due = math.inf
         self._is_soon = False
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._clocks_apart = time.time() - self._loop.time()
         self._sockets = sockets_of(self._loop, self._act)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
@@ -254,6 +262,7 @@ class CurlTransport:
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
             pycurl.CONNECTTIMEOUT_MS: max(1, int(timeout * 1_000)),
+            pycurl.MAXAGE_CONN: MAX_IDLE_SECONDS,
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.NOSIGNAL: 1,
             **environment_options(origin),
@@ -286,10 +295,16 @@ class CurlTransport:
         curl.setopt(
             pycurl.WRITEFUNCTION, body.extend if isinstance(body, bytearray) else partial(_keep, transfer, body)
         )
-        curl.setopt(pycurl.FRESH_CONNECT, fresh)
-        self._in_flight[curl] = transfer
         if self._sweeper is None:
             self._sweep()
+        if fresh or self._fresh_left:
+            self._fresh_left = max(self._fresh_left - 1, 0)
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
+            self._fresh.add(curl)
+        elif curl in self._fresh:
+            curl.setopt(pycurl.FRESH_CONNECT, 0)
+            self._fresh.discard(curl)
+        self._in_flight[curl] = transfer
         self._multi.add_handle(curl)
         try:
             return await transfer.future
@@ -369,18 +384,24 @@ class CurlTransport:
         while more:
             more, whole, broken = self._multi.info_read()
             for curl in whole:
-                self._multi.remove_handle(curl)
-                self._idle.append(curl)
-                transfer = self._in_flight.pop(curl)
-                if not transfer.future.done():
-                    status = curl.getinfo(pycurl.RESPONSE_CODE)
-                    transfer.future.set_result(Response(status, transfer.head, transfer.body, transfer.began))
+                self._complete(curl)
             for curl, code, _ in broken:
                 transfer = self._in_flight[curl]
+                if code == pycurl.E_RECV_ERROR and _ends_with_connection(transfer.head):
+                    self._complete(curl)
+                    continue
                 outcome = transfer.disk or _failure(code, curl.getinfo(pycurl.HTTP_CONNECTCODE))
                 self._drop(curl)
                 if not transfer.future.done():
                     transfer.future.set_exception(outcome)
+
+    def _complete(self, curl: pycurl.Curl) -> None:
+        self._multi.remove_handle(curl)
+        self._idle.append(curl)
+        transfer = self._in_flight.pop(curl)
+        if not transfer.future.done():
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+            transfer.future.set_result(Response(status, transfer.head, transfer.body, transfer.began))
 
     def _drop(self, curl: pycurl.Curl) -> None:
         transfer = self._in_flight.pop(curl, None)
@@ -395,6 +416,10 @@ class CurlTransport:
     def _sweep(self) -> None:
         """Break off transfers that say nothing any more, or never come to an end."""
         now = self._loop.time()
+        apart = time.time() - now
+        if abs(apart - self._clocks_apart) > SLEEP_SECONDS:
+            self._distrust_connections()
+        self._clocks_apart = apart
         for curl, transfer in list(self._in_flight.items()):
             body = transfer.body
             size = len(transfer.head) + (len(body) if isinstance(body, bytearray) else body.tell())
@@ -406,13 +431,16 @@ class CurlTransport:
             elif now - transfer.began > self._timeout * WHOLE_TIMEOUT_FACTOR:
                 reason = f"the answer took longer than {self._timeout * WHOLE_TIMEOUT_FACTOR:g} s"
             if reason:
+                self._distrust_connections()
                 self._drop(curl)
                 if not transfer.future.done():
                     transfer.future.set_exception(TransportFailure(reason, "timeout"))
-        self._sweeper = None
-        if self._in_flight:
-            wait = min(MAX_SECONDS_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
-            self._sweeper = self._loop.call_later(wait, self._sweep)
+        wait = min(MAX_SECONDS_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
+        self._sweeper = self._loop.call_later(wait, self._sweep)
+
+    def _distrust_connections(self) -> None:
+        """Replace all kept connections, which may have died unseen: the oldest goes for each new one."""
+        self._fresh_left = self._connections
 
 
 def decompress(body: bytes | bytearray, encoding: str) -> bytes | bytearray:
@@ -470,6 +498,12 @@ def environment_options(origin: str) -> dict[int, object]:
         options[pycurl.PROXYUSERNAME] = unquote(parts.username).encode()
         options[pycurl.PROXYPASSWORD] = unquote(parts.password or "").encode()
     return options
+
+
+def _ends_with_connection(head: bytearray) -> bool:
+    """Whether the end of the connection is the end of the body: then a reset, or TLS without its goodbye, is one too."""
+    fields = head[head.rfind(b"\nHTTP/") + 1 :].lower()
+    return fields.endswith(b"\r\n\r\n") and b"\ncontent-length:" not in fields and b"\ntransfer-encoding:" not in fields
 
 
 def _keep(transfer: _Transfer, body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:
