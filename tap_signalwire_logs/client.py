@@ -32,6 +32,7 @@ from tap_signalwire_logs.errors import (
     UnreachableError,
 )
 from tap_signalwire_logs.exact_json import decode_json, repair
+from tap_signalwire_logs.rate_limit import RateLimit
 from tap_signalwire_logs.redact import redact
 from tap_signalwire_logs.retry import (
     RETRY_AFTER_CAP_SECONDS,
@@ -54,13 +55,22 @@ logger = logging.getLogger("tap-signalwire-logs.client")
 REQUEST_ID_HEADERS = ("x-request-id", "x-signalwire-request-id", "request-id", "x-amzn-requestid")
 HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 RATE_LIMIT_CODE = "rate_limit_exceeded"
+OK = 200  # HTTPStatus is a slow way to say it, once for each answer
 RETRIED_STATUSES = frozenset({408, 425, 429})
+RETRIED_PROXY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Hundreds of requests may fail at once; one line tells of them.
 SECONDS_BETWEEN_WARNINGS = 10.0
+SECONDS_BETWEEN_REPORTS = 30.0
 SECONDS_BETWEEN_CLOCK_READINGS = 60.0
 OUTAGE_REQUESTS = 20
+UNKNOWN_HOSTS = frozenset({"host", "proxy host"})
 UNKNOWN_HOST_TRIES = 3
+# So many 503s among so many answers, of different requests, are a limit and no accident.
+LIMIT_SHOWS_IN = 4
+LIMIT_SHOWS_WITHIN = 32
+# Tries that a request may lose to such a limit; after a 429, which says what it is, any number.
+MAX_THROTTLED_TRIES = 16
 MAX_TEXT = 300
 
 RERUN = "rerun later: it resumes from the last saved state"
@@ -71,6 +81,8 @@ ADVICE = {
     "timeout": "check the network, or raise `request_timeout`",
     "network": "check `space` and the network",
     "proxy": "check the proxy (HTTPS_PROXY)",
+    "host": "check `space` and the network",
+    "proxy host": "check the proxy (HTTPS_PROXY)",
 }
 
 
@@ -89,8 +101,9 @@ class _Request(Generic[Decoded]):
     is_page: bool
     max_tries: int
     tries: int = 0
-    answered_before: int = 0
-    retries: asyncio.Task[Decoded] | None = None
+    throttled: int = 0
+    answered_before: int = -1
+    task: asyncio.Task[Decoded] | None = None
 
     @property
     def name(self) -> str:
@@ -136,8 +149,10 @@ class Client:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._page_queue: deque[asyncio.Future[None]] = deque()
         self._retrying: set[_Request[Any]] = set()
-        self._not_before = 0.0
+        self._limit = RateLimit()
+        self._unavailable: deque[tuple[_Request[Any], int]] = deque(maxlen=LIMIT_SHOWS_IN)
         self._timer: asyncio.TimerHandle | None = None
+        self._reporter: asyncio.TimerHandle | None = None
         self._answered = 0
         self._exhausted_in_a_row = 0
         self._fatal: FatalError | None = None
@@ -155,23 +170,31 @@ class Client:
             timeout=timeout,
             user_agent=user_agent,
         )
+        self._report()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [request.retries for request in self._retrying if request.retries]
+        tasks = [request.task for request in self._retrying if request.task]
         for task in tasks:
             task.cancel()
         for waiter in [*self._page_queue, *self._queue]:
             waiter.cancel()
-        if self._timer:
-            self._timer.cancel()
+        for timer in (self._timer, self._reporter):
+            if timer:
+                timer.cancel()
         self._transport.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def __repr__(self) -> str:
+        pace = ""
+        if self._limit.is_on:
+            pace = f", at {self._limit.per_second:.1f} requests a second"
+            if (quiet := self._limit.quiet_until - self._loop.time()) > 0:
+                pace += f", paused for {quiet:.1f} s"
         return (
-            f"<Client {self.origin}: {self._in_flight} of {self._concurrency} in flight, "
-            f"{len(self._page_queue)} pages and {len(self._queue)} gets queued, {len(self._retrying)} retrying>"
+            f"<Client {self.origin}: {self._in_flight} of {self._concurrency} requests in flight, "
+            f"{len(self._page_queue)} pages and {len(self._queue)} gets queued, {len(self._retrying)} retrying{pace}; "
+            f"{self.counts.requests} requests, {self.counts.retries} retries>"
         )
 
     async def get(
@@ -223,10 +246,10 @@ class Client:
             self.counts.retries += 1
             return await self._attempt(request)
 
-        request.retries = asyncio.ensure_future(attempt())
+        request.task = asyncio.ensure_future(attempt())
         self._retrying.add(request)
         try:
-            return await request.retries
+            return await request.task
         except asyncio.CancelledError:
             if request in self._retrying or self._fatal is None:
                 raise
@@ -238,11 +261,12 @@ class Client:
         """Slot, send, classify."""
         if self._fatal:
             raise self._fatal_error()
-        if self._in_flight >= self._concurrency or self._not_before or self._queue or self._page_queue:
+        if self._in_flight >= self._concurrency or self._limit.is_on or self._queue or self._page_queue:
             await self._slot(request)
         self._in_flight += 1
         self.counts.requests += 1
-        request.answered_before = self._answered
+        if request.answered_before < 0:
+            request.answered_before = self._answered
         try:
             response = await self._transport.send(request.target, is_large=request.is_page, fresh=request.tries > 0)
         except TransportFailure as failure:
@@ -251,17 +275,14 @@ class Client:
             self._in_flight -= 1
             if self._queue or self._page_queue:
                 self._hand_out()
-        if response.status == HTTPStatus.OK:
+        if response.status == OK:
             try:
                 answer = _decode(request, response)
             except InvalidResponseError as error:
                 raise self._failed(request, RetriableFailure(f"200, but {_plain(str(error))}", "body", 200)) from None
         else:
             answer = self._refused(request, response)
-        self._answered += 1
-        self._exhausted_in_a_row = 0
-        if self._loop.time() >= self._next_clock_reading:
-            self._read_clock(response)
+        self._note_answer(response)
         return answer
 
     # Slots
@@ -287,15 +308,15 @@ class Client:
         self._in_flight -= 1  # `_attempt` counts it again
 
     def _hand_out(self) -> None:
-        """Give free slots to who waits for one."""
-        if self._not_before:
-            wait = self._not_before - self._loop.time()
-            if wait > 0:
-                if self._timer is None:
-                    self._timer = self._loop.call_later(wait, self._wake)
-                return
-            self._not_before = 0.0
+        """Give free slots to who waits for one, as fast as the Space lets us."""
         while self._in_flight < self._concurrency and (self._page_queue or self._queue):
+            if self._limit.is_on:
+                now = self._loop.time()
+                if (wait := self._limit.wait(now)) > 0:
+                    if self._timer is None:
+                        self._timer = self._loop.call_later(wait, self._wake)
+                    return
+                self._limit.sent(now)
             waiter = (self._page_queue or self._queue).popleft()
             if not waiter.done():
                 self._in_flight += 1
@@ -315,7 +336,16 @@ class Client:
         codes = tuple(entry.code for entry in entries if entry.code)
         if status in RETRIED_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR or RATE_LIMIT_CODE in codes:
             retry_after = parse_retry_after(response.header("retry-after"), response.header("date"))
-            is_throttled = status == HTTPStatus.TOO_MANY_REQUESTS or RATE_LIMIT_CODE in codes or retry_after is not None
+            is_throttled = (
+                status == HTTPStatus.TOO_MANY_REQUESTS
+                or RATE_LIMIT_CODE in codes
+                or (retry_after is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+                or (status == HTTPStatus.SERVICE_UNAVAILABLE and self._is_limit(request))
+            )
+            if is_throttled:
+                now = self._loop.time()
+                quiet = None if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
+                self._limit.refused(now, response.sent, in_flight=self._in_flight + 1, retry_after=quiet)
             kind = "throttled" if is_throttled else "unavailable"
             reason = what.removeprefix(f"{request.name}: ")
             raise self._failed(request, RetriableFailure(reason, kind, status, retry_after))
@@ -325,41 +355,69 @@ class Client:
             raise self._fail_all(UnreachableError(f"{what}; unexpected redirect, not followed; check `space`"))
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             raise self._fail_all(_proxy_error(request, status))
-        self._answered += 1
-        self._exhausted_in_a_row = 0
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             advice = f"check `project_id` and `api_token`, and that the API token has the scope {self._scope}"
             raise self._fail_all(UnauthorizedError(f"{what}; {advice}"))
-        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            if entries:
-                raise NotFoundError(what, status, codes)
-            self._answered -= 1
+        is_gone = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+        if is_gone and not entries:
             reason = f"{status}{_request_id(response)}, but not in SignalWire's own words"
             raise self._failed(request, RetriableFailure(reason, "body", status))
+        self._note_answer(response)
+        if is_gone:
+            raise NotFoundError(what, status, codes)
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and codes and set(codes) == {HISTORY_LIMIT_CODE}:
             raise HistoryLimitError(what, entries[0].message)
-        raise RejectedError(f"{what}; request rejected, not retried", status, codes)
+        raise RejectedError(f"{what}; request rejected, not retried{_advice(request, entries)}", status, codes)
+
+    def _note_answer(self, response: Response) -> None:
+        """The service answered, whatever it said."""
+        self._answered += 1
+        self._exhausted_in_a_row = 0
+        now = self._loop.time()
+        if self._limit.is_on:
+            self._limit.answered(now, response.sent)
+        if now >= self._next_clock_reading:
+            date = parse_http_date(response.header("date"))
+            if date is not None:
+                self.clock_offset = date + 0.5 - time.time()  # the header's grain is a second
+                self._next_clock_reading = now + SECONDS_BETWEEN_CLOCK_READINGS
+
+    def _is_limit(self, request: _Request[Any]) -> bool:
+        """Whether a 503 that says no more tells of a limit: many requests meet it while others are answered."""
+        self._unavailable.append((request, self._answered))
+        return (
+            self._answered > request.answered_before
+            and len(self._unavailable) == LIMIT_SHOWS_IN
+            and self._answered - self._unavailable[0][1] <= LIMIT_SHOWS_WITHIN
+            and len({id(one) for one, _ in self._unavailable}) > LIMIT_SHOWS_IN // 2
+        )
 
     def _transport_failed(self, request: _Request[Any], failure: TransportFailure) -> Exception:
+        """What is to be raised where no answer came."""
+        what = f"{request.name}: {failure.reason}"
         if failure.kind == "tls":
             message = f"{request.name}: TLS failed ({failure.reason}); check `space` and the CA bundle"
             return self._fail_all(UnreachableError(message))
-        if failure.proxy_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            return self._fail_all(_proxy_error(request, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED))
-        if failure.kind == "host" and request.tries + 1 >= UNKNOWN_HOST_TRIES:
-            return self._fail_all(UnreachableError(f"{request.name}: {failure.reason}; check `space` and the network"))
+        if failure.kind == "proxy" and failure.proxy_status not in RETRIED_PROXY_STATUSES:
+            return self._fail_all(_proxy_error(request, failure.proxy_status))
+        if failure.kind in UNKNOWN_HOSTS and not self._answered and request.tries + 1 >= UNKNOWN_HOST_TRIES:
+            return self._fail_all(UnreachableError(f"{what}; {ADVICE[failure.kind]}"))
         return self._failed(request, RetriableFailure(failure.reason, failure.kind))
 
     def _failed(self, request: _Request[Any], failure: RetriableFailure) -> Exception:
-        """What is to be raised for a failed try: itself, or that there are no more."""
+        """What is to be raised for a failed try: itself, with the wait before the next, or that there are no more."""
+        if self._fatal:
+            return self._fatal_error()
         # Where others are answered, the Space is only busy, and this request's turn is still to come.
         is_busy = failure.kind == "throttled" and self._answered > request.answered_before
-        request.tries += not is_busy
+        if is_busy and (failure.status == HTTPStatus.TOO_MANY_REQUESTS or request.throttled < MAX_THROTTLED_TRIES):
+            request.throttled += 1
+        else:
+            request.tries += 1
+        request.answered_before = self._answered
         if request.tries >= request.max_tries:
             return self._exhausted(request, failure)
-        failure.wait = wait_seconds(failure, max(request.tries, 1))
-        if failure.kind == "throttled":
-            self._not_before = max(self._not_before, self._loop.time() + failure.wait)
+        failure.wait = wait_seconds(failure, max(request.tries, 1 + request.throttled // 4))
         self._warn_of_retry(request, failure)
         return failure
 
@@ -369,6 +427,8 @@ class Client:
         message = f"{request.name}: {failure.reason}, {request.tries} tries (`backoff_max_tries`)"
         if self._exhausted_in_a_row >= OUTAGE_REQUESTS:
             return self._fail_all(OutageError(f"{message}, as {OUTAGE_REQUESTS} requests in a row; {advice}"))
+        if failure.kind in UNKNOWN_HOSTS:
+            return self._fail_all(UnreachableError(f"{message}; {advice}"))
         return RetriesExhaustedError(f"{message}; {advice}", failure.status)
 
     def _fail_all(self, error: FatalError) -> FatalError:
@@ -381,22 +441,21 @@ class Client:
             self._page_queue.clear()
             self._queue.clear()
             current = asyncio.current_task()
-            retrying = [request for request in self._retrying if request.retries is not current]
+            retrying = [request for request in self._retrying if request.task is not current]
             self._retrying.difference_update(retrying)
             for request in retrying:
-                if request.retries:
-                    request.retries.cancel()
+                if request.task:
+                    request.task.cancel()
         return error
 
     def _fatal_error(self) -> FatalError:
         assert self._fatal
         return type(self._fatal)(*self._fatal.args)
 
-    def _read_clock(self, response: Response) -> None:
-        date = parse_http_date(response.header("date"))
-        if date is not None:
-            self.clock_offset = date + 0.5 - time.time()  # the header's grain is a second
-            self._next_clock_reading = self._loop.time() + SECONDS_BETWEEN_CLOCK_READINGS
+    def _report(self) -> None:
+        """What the client waits for, now and then."""
+        logger.debug("%r", self)
+        self._reporter = self._loop.call_later(SECONDS_BETWEEN_REPORTS, self._report)
 
     def _warn_of_retry(self, request: _Request[Any], failure: RetriableFailure) -> None:
         level = logging.DEBUG
@@ -471,10 +530,19 @@ def _described(entries: list[_Entry]) -> str:
     return described
 
 
-def _proxy_error(request: _Request[Any], status: int) -> UnreachableError:
-    return UnreachableError(
-        f"{request.name}: the proxy refused ({status}); check the user and password in HTTPS_PROXY; not retried"
-    )
+def _advice(request: _Request[Any], entries: list[_Entry]) -> str:
+    """What to look at where this very request is refused."""
+    attributes = {entry.attribute for entry in entries}
+    if any(attribute.startswith("created_") for attribute in attributes):
+        return "; check `start_date` and `end_date`"
+    return "; check `page_size`" if "page_size" in attributes and "page_size=" in request.target else ""
+
+
+def _proxy_error(request: _Request[Any], status: int | None) -> UnreachableError:
+    what = f"{request.name}: the proxy refused ({status})"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return UnreachableError(f"{what}; check the user and password in HTTPS_PROXY; not retried")
+    return UnreachableError(f"{what}; check HTTPS_PROXY, and that the proxy allows this host")
 
 
 def _request_id(response: Response) -> str:

@@ -7,6 +7,8 @@ interface does the work; the loop tells it when a socket is ready or a moment ha
 from __future__ import annotations
 
 import asyncio
+import math
+import select
 import time
 import zlib
 from contextlib import suppress
@@ -15,7 +17,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import pycurl
@@ -24,12 +26,17 @@ import requests
 from tap_signalwire_logs.origin import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
 Body: TypeAlias = "bytearray | SpooledTemporaryFile[bytes]"
 
 # `timeout` bounds the silence; an answer may take its time on a thin line, but not for ever.
 WHOLE_TIMEOUT_FACTOR = 3
+MAX_IDLE_SECONDS = 60
+# More than this between the clock that a machine's sleep stops and the one that it does not.
+SLEEP_SECONDS = 5.0
 SMALL_BODY_BYTES = 1 << 16
 BUFFER_BYTES = 1 << 16
 MAX_SECONDS_BETWEEN_SWEEPS = 1.0
@@ -51,6 +58,18 @@ REASONS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is not HTTP",
 }
 
+if hasattr(select, "epoll"):
+    _EPOLL_EVENTS = {
+        pycurl.POLL_NONE: 0,
+        pycurl.POLL_IN: select.EPOLLIN,
+        pycurl.POLL_OUT: select.EPOLLOUT,
+        pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+    }
+_CURL_EVENTS = [
+    bool(events & (1 | 8 | 16)) * pycurl.CSELECT_IN | bool(events & 4) * pycurl.CSELECT_OUT for events in range(32)
+]
+"""By epoll's events (1: readable, 4: writable, 8: error, 16: closed)."""
+
 TLS_REASONS = {
     pycurl.E_PEER_FAILED_VERIFICATION: "the certificate is not trusted",
     pycurl.E_SSL_CACERT_BADFILE: "the CA bundle can't be read",
@@ -64,8 +83,8 @@ class TransportFailure(Exception):  # noqa: N818 - what came of a request: wheth
 
     Args:
         reason: Why, in a few words.
-        kind: `network`, `timeout`, `host` (its name is unknown), `tls` (who is at the other end is not sure) or
-            `proxy` (the proxy refused).
+        kind: `network`, `timeout`, `host` or `proxy host` (the name is unknown), `tls` (who is at the other end is
+            not sure) or `proxy` (the proxy refused).
         proxy_status: The proxy's answer to CONNECT, where it refused.
     """
 
@@ -77,13 +96,14 @@ class TransportFailure(Exception):  # noqa: N818 - what came of a request: wheth
 
 
 class Response:
-    """An answer, whatever its status; `head` is its status line and headers as they came."""
+    """An answer, whatever its status; `head` is its status line and headers as they came, `sent` the loop's time."""
 
-    __slots__ = ("_body", "head", "status")
+    __slots__ = ("_body", "head", "sent", "status")
 
-    def __init__(self, status: int, head: bytearray, body: Body) -> None:
+    def __init__(self, status: int, head: bytearray, body: Body, sent: float) -> None:
         self.status = status
         self.head = head
+        self.sent = sent
         self._body = body
 
     def read(self) -> bytes | bytearray:
@@ -94,7 +114,7 @@ class Response:
             with self._body as file:
                 file.seek(0)
                 body = file.read()
-        if b"ncoding:" in self.head:
+        if b"\ncontent-encoding" in self.head.lower():
             return decompress(body, self.header("content-encoding") or "")
         return body
 
@@ -126,6 +146,77 @@ class _Transfer:
     disk: OSError | None = None
 
 
+class _Sockets(Protocol):
+    """Sockets that libcurl waits for, told to `act` when they are ready."""
+
+    def watch(self, what: int, fd: int, multi: object, data: object) -> None:
+        """Take note of what libcurl waits for on a socket."""
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+
+
+class _LoopSockets:
+    """Each socket watched by the loop itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> None:
+        self._loop = loop
+        self._act = act
+        self._watched: set[int] = set()
+
+    def watch(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        self._watched.add(fd)
+        if what in {pycurl.POLL_IN, pycurl.POLL_INOUT}:
+            self._loop.add_reader(fd, self._act, [(fd, pycurl.CSELECT_IN)])
+        else:
+            self._loop.remove_reader(fd)
+        if what in {pycurl.POLL_OUT, pycurl.POLL_INOUT}:
+            self._loop.add_writer(fd, self._act, [(fd, pycurl.CSELECT_OUT)])
+        else:
+            self._loop.remove_writer(fd)
+        if what == pycurl.POLL_REMOVE:
+            self._watched.discard(fd)
+
+    def close(self) -> None:
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
+
+
+class _EpollSockets:
+    """Sockets in an epoll of their own, which the loop watches as one: libcurl adds and removes one for each answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> None:
+        self._loop = loop
+        self._act = act
+        self._epoll = select.epoll()
+        self._watched: set[int] = set()
+        loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+    def watch(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._watched.discard(fd)
+            with suppress(OSError):  # closed already
+                self._epoll.unregister(fd)
+        elif fd in self._watched:
+            self._epoll.modify(fd, _EPOLL_EVENTS[what])
+        else:
+            self._watched.add(fd)
+            self._epoll.register(fd, _EPOLL_EVENTS[what])
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _on_ready(self) -> None:
+        self._act([(fd, _CURL_EVENTS[events & 0x1F]) for fd, events in self._epoll.poll(0)])
+
+
+def sockets_of(loop: asyncio.AbstractEventLoop, act: Callable[[list[tuple[int, int]]], None]) -> _Sockets:
+    """The cheapest way to watch sockets that this system has."""
+    return _EpollSockets(loop, act) if hasattr(select, "epoll") else _LoopSockets(loop, act)
+
+
 class CurlTransport:
     """Connections to one origin, kept between transfers; for the running loop, which must be one with selectors.
 
@@ -143,14 +234,22 @@ class CurlTransport:
     ) -> None:
         self._origin = origin
         self._timeout = timeout
+        self._connections = connections
+        self._fresh_left = 0
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[pycurl.Curl, _Transfer] = {}
         self._idle: list[pycurl.Curl] = []
-        self._timer: asyncio.Handle | None = None
-        self._sweeper: asyncio.Handle | None = None
+        self._fresh: set[pycurl.Curl] = set()
+        self._due = math.inf
+        self._is_soon = False
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._clocks_apart = time.time() - self._loop.time()
+        self._sockets = sockets_of(self._loop, self._act)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._options: dict[int, object] = {
             pycurl.USERNAME: project_id.encode(),
@@ -163,6 +262,7 @@ class CurlTransport:
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
             pycurl.CONNECTTIMEOUT_MS: max(1, int(timeout * 1_000)),
+            pycurl.MAXAGE_CONN: MAX_IDLE_SECONDS,
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.NOSIGNAL: 1,
             **environment_options(origin),
@@ -195,10 +295,16 @@ class CurlTransport:
         curl.setopt(
             pycurl.WRITEFUNCTION, body.extend if isinstance(body, bytearray) else partial(_keep, transfer, body)
         )
-        curl.setopt(pycurl.FRESH_CONNECT, fresh)
-        self._in_flight[curl] = transfer
         if self._sweeper is None:
             self._sweep()
+        if fresh or self._fresh_left:
+            self._fresh_left = max(self._fresh_left - 1, 0)
+            curl.setopt(pycurl.FRESH_CONNECT, 1)
+            self._fresh.add(curl)
+        elif curl in self._fresh:
+            curl.setopt(pycurl.FRESH_CONNECT, 0)
+            self._fresh.discard(curl)
+        self._in_flight[curl] = transfer
         self._multi.add_handle(curl)
         try:
             return await transfer.future
@@ -211,10 +317,12 @@ class CurlTransport:
         for curl, transfer in list(self._in_flight.items()):
             transfer.future.cancel()
             self._drop(curl)
+        self._is_closed = True
         for curl in self._idle:
             curl.close()
         self._idle.clear()
         self._multi.close()
+        self._sockets.close()
         for handle in (self._timer, self._sweeper):
             if handle:
                 handle.cancel()
@@ -225,31 +333,48 @@ class CurlTransport:
             curl.setopt(option, value)
         return curl
 
-    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
-        if what & pycurl.POLL_IN and what != pycurl.POLL_REMOVE:
-            self._loop.add_reader(fd, self._on_ready, fd, pycurl.CSELECT_IN)
-        else:
-            self._loop.remove_reader(fd)
-        if what & pycurl.POLL_OUT and what != pycurl.POLL_REMOVE:
-            self._loop.add_writer(fd, self._on_ready, fd, pycurl.CSELECT_OUT)
-        else:
-            self._loop.remove_writer(fd)
-
     def _on_timer(self, milliseconds: int) -> None:
+        """Remember when libcurl wants to be called; a handle of the loop that comes too early is moved when it does."""
+        if milliseconds < 0:
+            self._due = math.inf
+            return
+        if milliseconds == 0:
+            self._due = 0.0
+            if not self._is_soon:
+                self._is_soon = True
+                self._loop.call_soon(self._on_soon)
+            return
+        self._due = self._loop.time() + milliseconds / 1_000
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
+
+    def _on_soon(self) -> None:
+        self._is_soon = False
+        if not self._is_closed and self._due == 0.0:
+            self._on_due()
+
+    def _on_late(self) -> None:
+        self._timer = None
+        if self._due <= self._loop.time():
+            self._on_due()
+        elif self._due < math.inf:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
-            self._timer = None
-        if milliseconds == 0:
-            self._timer = self._loop.call_soon(self._on_timeout)
-        elif milliseconds > 0:
-            self._timer = self._loop.call_later(milliseconds / 1_000, self._on_timeout)
+        self._timer = self._loop.call_at(self._due, self._on_late)
 
-    def _on_timeout(self) -> None:
-        self._timer = None
-        self._on_ready(pycurl.SOCKET_TIMEOUT, 0)
+    def _on_due(self) -> None:
+        self._due = math.inf
+        self._act([(pycurl.SOCKET_TIMEOUT, 0)])
 
-    def _on_ready(self, fd: int, events: int) -> None:
-        _, running = self._multi.socket_action(fd, events)
+    def _act(self, ready: list[tuple[int, int]]) -> None:
+        """Have libcurl move bytes on the sockets that are ready."""
+        act = self._multi.socket_action
+        running = 0
+        for fd, events in ready:
+            _, running = act(fd, events)
         if running < len(self._in_flight):
             self._collect()
 
@@ -259,18 +384,24 @@ class CurlTransport:
         while more:
             more, whole, broken = self._multi.info_read()
             for curl in whole:
-                self._multi.remove_handle(curl)
-                self._idle.append(curl)
-                transfer = self._in_flight.pop(curl)
-                if not transfer.future.done():
-                    status = curl.getinfo(pycurl.RESPONSE_CODE)
-                    transfer.future.set_result(Response(status, transfer.head, transfer.body))
+                self._complete(curl)
             for curl, code, _ in broken:
                 transfer = self._in_flight[curl]
+                if code == pycurl.E_RECV_ERROR and _ends_with_connection(transfer.head):
+                    self._complete(curl)
+                    continue
                 outcome = transfer.disk or _failure(code, curl.getinfo(pycurl.HTTP_CONNECTCODE))
                 self._drop(curl)
                 if not transfer.future.done():
                     transfer.future.set_exception(outcome)
+
+    def _complete(self, curl: pycurl.Curl) -> None:
+        self._multi.remove_handle(curl)
+        self._idle.append(curl)
+        transfer = self._in_flight.pop(curl)
+        if not transfer.future.done():
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+            transfer.future.set_result(Response(status, transfer.head, transfer.body, transfer.began))
 
     def _drop(self, curl: pycurl.Curl) -> None:
         transfer = self._in_flight.pop(curl, None)
@@ -285,6 +416,10 @@ class CurlTransport:
     def _sweep(self) -> None:
         """Break off transfers that say nothing any more, or never come to an end."""
         now = self._loop.time()
+        apart = time.time() - now
+        if abs(apart - self._clocks_apart) > SLEEP_SECONDS:
+            self._distrust_connections()
+        self._clocks_apart = apart
         for curl, transfer in list(self._in_flight.items()):
             body = transfer.body
             size = len(transfer.head) + (len(body) if isinstance(body, bytearray) else body.tell())
@@ -296,13 +431,16 @@ class CurlTransport:
             elif now - transfer.began > self._timeout * WHOLE_TIMEOUT_FACTOR:
                 reason = f"the answer took longer than {self._timeout * WHOLE_TIMEOUT_FACTOR:g} s"
             if reason:
+                self._distrust_connections()
                 self._drop(curl)
                 if not transfer.future.done():
                     transfer.future.set_exception(TransportFailure(reason, "timeout"))
-        self._sweeper = None
-        if self._in_flight:
-            wait = min(MAX_SECONDS_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
-            self._sweeper = self._loop.call_later(wait, self._sweep)
+        wait = min(MAX_SECONDS_BETWEEN_SWEEPS, self._timeout / SWEEPS_PER_TIMEOUT)
+        self._sweeper = self._loop.call_later(wait, self._sweep)
+
+    def _distrust_connections(self) -> None:
+        """Replace all kept connections, which may have died unseen: the oldest goes for each new one."""
+        self._fresh_left = self._connections
 
 
 def decompress(body: bytes | bytearray, encoding: str) -> bytes | bytearray:
@@ -362,6 +500,12 @@ def environment_options(origin: str) -> dict[int, object]:
     return options
 
 
+def _ends_with_connection(head: bytearray) -> bool:
+    """Whether the end of the connection is the end of the body: then a reset, or TLS without its goodbye, is one too."""
+    fields = head[head.rfind(b"\nHTTP/") + 1 :].lower()
+    return fields.endswith(b"\r\n\r\n") and b"\ncontent-length:" not in fields and b"\ntransfer-encoding:" not in fields
+
+
 def _keep(transfer: _Transfer, body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:
     """Take a part of a large body; another number than its length ends the transfer."""
     try:
@@ -376,5 +520,10 @@ def _failure(code: int, proxy_status: int) -> TransportFailure:
         return TransportFailure(f"the proxy refused ({proxy_status})", "proxy", proxy_status)
     if code in TLS_REASONS:
         return TransportFailure(TLS_REASONS[code], "tls")
-    kind = "host" if code in {pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY} else "network"
-    return TransportFailure(REASONS.get(code, f"the connection failed (curl {code})"), kind)
+    kinds = {
+        pycurl.E_COULDNT_RESOLVE_HOST: "host",
+        pycurl.E_COULDNT_RESOLVE_PROXY: "proxy host",
+        pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    }
+    reason = REASONS.get(code, f"the connection failed (curl {code})")
+    return TransportFailure(reason, kinds.get(code, "network"))

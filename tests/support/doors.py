@@ -1,17 +1,20 @@
-"""Ways into a simulated Space for tests: a TLS door with a certificate, and a proxy that tunnels to it."""
+"""Ways into a simulated Space for tests: a TLS door with a certificate, a proxy that tunnels to it, a scripted server."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 import ssl
 import threading
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trustme
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from typing_extensions import Self
@@ -69,31 +72,120 @@ class TlsDoor(Door):
 
 
 class Proxy(Door):
-    """Tunnels every CONNECT that brings the credentials to one address; `heads` are the requests."""
+    """Tunnels every CONNECT that brings the credentials to one address; `heads` are the requests.
+
+    With a `tls` context it is spoken to over TLS. `refusal` is the status for who brings other credentials.
+    """
 
     USER = "someone"
     PASSWORD = "open-sesame"
 
-    def __init__(self, onward: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        onward: tuple[str, int],
+        *,
+        password: str = PASSWORD,
+        tls: ssl.SSLContext | None = None,
+        refusal: int = 407,
+    ) -> None:
         super().__init__(onward)
         self.heads: list[str] = []
+        self._password = password
+        self._tls = tls
+        self._refusal = refusal
 
     @property
     def url(self) -> str:
-        return f"http://{self.USER}:{self.PASSWORD}@127.0.0.1:{self.address[1]}"
+        return self.url_with(self._password)
+
+    def url_with(self, password: str) -> str:
+        """URL with a password as a user writes it."""
+        scheme, host = ("https", HOST) if self._tls else ("http", "127.0.0.1")
+        return f"{scheme}://{self.USER}:{password}@{host}:{self.address[1]}"
 
     def _open(self, connection: socket.socket) -> socket.socket:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(4_096)
         self.heads.append(head.decode("latin-1"))
-        wanted = base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
+        wanted = base64.b64encode(f"{self.USER}:{self._password}".encode()).decode()
         if f"Proxy-Authorization: Basic {wanted}" not in self.heads[-1]:
-            connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % self._refusal)
             connection.close()
             raise ConnectionAbortedError
         connection.sendall(b"HTTP/1.1 200 Connection established\r\nX-Request-Id: of-the-proxy\r\n\r\n")
         return connection
+
+
+@dataclass
+class Scripted:
+    """A server that answers as a test says; `requests` are the targets, `connections` how many were opened."""
+
+    origin: str = ""
+    requests: list[str] = field(default_factory=list)
+    connections: int = 0
+    in_flight: int = 0
+    max_in_flight: int = 0
+
+
+@dataclass
+class Reply:
+    """Bytes of an answer; `after` seconds; then the connection is kept, closed (`close`) or silent for ever (`hang`)."""
+
+    raw: bytes = b""
+    after: float = 0.0
+    close: bool = False
+    hang: bool = False
+
+
+def answer(status: int = 200, body: bytes = b'{"ok": true}', **headers: str) -> Reply:
+    """A whole answer of HTTP/1.1; underscores of the headers' names are hyphens."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status} Some\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+    return Reply(head.encode("latin-1") + body)
+
+
+@asynccontextmanager
+async def scripted(
+    reply: Callable[[str, Scripted], Reply], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Scripted]:
+    """Serve on loopback, in the running loop."""
+    script = Scripted()
+    tasks = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        tasks.add(task)
+        script.connections += 1
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                script.requests.append(head.split(b" ")[1].decode())
+                script.in_flight += 1
+                script.max_in_flight = max(script.max_in_flight, script.in_flight)
+                made = reply(script.requests[-1], script)
+                await asyncio.sleep(made.after)
+                script.in_flight -= 1
+                writer.write(made.raw)
+                await writer.drain()
+                if made.hang:
+                    await asyncio.Event().wait()
+                if made.close:
+                    break
+        writer.close()
+        tasks.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    script.origin = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield script
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
