@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from singer_sdk import Stream, Tap
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigurationError
-from singer_sdk.mapper import PluginMapper
-from singer_sdk.plugin_base import PluginBase, SingerCommand
+from singer_sdk.plugin_base import PluginBase
 
 from tap_signalwire_logs.errors import TapError
 from tap_signalwire_logs.exact_json import encode_json
@@ -454,33 +453,30 @@ OTHERS = {"tap.py": {"PluginBase._handle_termination"}, "log_stream.py": {"Strea
 
 
 def private_names_in(module: Path) -> set[str]:
-    """Private names of the SDK that a module imports, reads or overrides."""
+    """Private names of the SDK that a module imports, or that its subclasses of the SDK's classes read or override."""
     tap = PlainTap(config={})
-    owners: list[tuple[str, Any]] = [
-        ("Stream", tap.streams["message_logs"]),
-        ("PluginBase", tap),
-        ("SingerCommand", SingerCommand),
-        ("PluginMapper", PluginMapper),
-    ]
+    owners: list[tuple[str, Any]] = [("Stream", tap.streams["message_logs"]), ("PluginBase", tap)]
+    tree = ast.parse(module.read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("singer_sdk"):
-            parts = [*str(node.module).split("."), *(alias.name for alias in node.names)]
-            if any(part.startswith("_") for part in str(node.module).split(".")):
-                found.add(str(node.module))
-            names = [part for part in parts if part.startswith("_") and part not in str(node.module)]
-            found.update(f"{node.module}.{name}" for name in names)
-        elif isinstance(node, ast.Attribute):
-            names = [node.attr]
-        elif isinstance(node, ast.FunctionDef):
-            names = [node.name]
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names = [node.target.id]
-        for name in names:
-            if name.startswith("_") and not name.startswith("__"):
-                found.update([f"{of}.{name}" for of, owner in owners if hasattr(owner, name)][:1])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("singer_sdk"):
+            if "._" in node.module:
+                found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names if alias.name.startswith("_"))
+    bodies: list[ast.AST] = [tree] if module.name == "singer.py" else list(filter(_is_subclass_of_the_sdk, tree.body))
+    for node in (node for body in bodies for node in ast.walk(body)):
+        name = getattr(node, "attr", None) or (getattr(node, "name", None) if isinstance(node, ast.FunctionDef) else "")
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+        if name and name.startswith("_") and not name.startswith("__"):
+            found.update([f"{of}.{name}" for of, owner in owners if hasattr(owner, name)][:1])
     return found
+
+
+def _is_subclass_of_the_sdk(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(base, ast.Name) and base.id in {"SingerStream", "SingerTap", "Stream", "Tap"} for base in node.bases
+    )
 
 
 def test_every_private_name_of_the_sdk_is_in_one_module_and_listed_here() -> None:
