@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import select
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -114,14 +115,27 @@ class SingerWriter(MsgSpecWriter):
 
 
 def _write_to_stdout(data: bytearray) -> None:
+    """Write all of it. Python's own buffer loses the rest of a write that a signal interrupts on a full pipe."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # replaced by something that takes text alone
-        sys.stdout.write(data.decode())
-    else:
-        buffer.write(data)
     sys.stdout.flush()
+    try:
+        number = sys.stdout.fileno()
+    except OSError:  # Something in this process took its place.
+        buffer = getattr(sys.stdout, "buffer", None)
+        if buffer is None:
+            sys.stdout.write(data.decode())
+        else:
+            buffer.write(data)
+        sys.stdout.flush()
+        return
+    with memoryview(data) as left:
+        done = 0
+        while done < len(left):
+            try:
+                done += os.write(number, left[done:])
+            except BlockingIOError:  # Who shares the pipe made it one that does not block.
+                select.select([], [number], [])
 
 
 class SingerStream(Stream):
