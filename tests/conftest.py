@@ -18,6 +18,15 @@ def pytest_configure() -> None:
     vars(subprocess)["Popen"] = forked.Popen
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what their module makes once in one process, where there are several."""
+    for item in items:
+        fixtures: dict[str, Any] = vars(item)["_fixtureinfo"].name2fixturedefs if "_fixtureinfo" in vars(item) else {}
+        if any(fixture.scope == "module" for chain in fixtures.values() for fixture in chain):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start the tap by a fork, unless the test is of the real command."""
     forked.set_enabled(item.get_closest_marker("real_command") is None)

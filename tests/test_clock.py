@@ -30,10 +30,14 @@ def test_a_process_begins_at_the_moment_and_in_the_zone() -> None:
 
 def test_the_tap_begins_at_the_moment(tmp_path: Path) -> None:
     moved = environment_at(MOMENT)
-    variables = {name: moved[name] for name in ("PYTHONPATH", "TESTS_CLOCK_SHIFT", "TZ")}
     moment = datetime.fromisoformat("2028-02-29T18:29:30+00:00")
     with Simulator(messages=3, clock=moment - timedelta(days=1)) as sim:
-        run = run_tap(tmp_path, config_for(sim), **variables)
+        run = run_tap(
+            *(tmp_path, config_for(sim)),
+            PYTHONPATH=moved["PYTHONPATH"],
+            TESTS_CLOCK_SHIFT=moved["TESTS_CLOCK_SHIFT"],
+            TZ=moved["TZ"],
+        )
         assert run.by_id == sim.truth()
     times = [message["time_extracted"] for message in run.messages if message["type"] == "RECORD"]
     assert len(times) == 3
