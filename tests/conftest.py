@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,33 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import Simulator
+from tests.support import forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def pytest_configure() -> None:
+    vars(subprocess)["Popen"] = forked.Popen
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what their module makes once in one process, where there are several."""
+    for item in items:
+        fixtures: dict[str, Any] = vars(item)["_fixtureinfo"].name2fixturedefs if "_fixtureinfo" in vars(item) else {}
+        if any(fixture.scope == "module" for chain in fixtures.values() for fixture in chain):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start the tap by a fork, unless the test is of the real command."""
+    forked.set_enabled(item.get_closest_marker("real_command") is None)
+
+
+def pytest_unconfigure() -> None:
+    vars(subprocess)["Popen"] = forked.RealPopen
+    forked.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import time_machine
 from signalwire.rest import RestClient
 from signalwire.rest._base import SignalWireRestError
 
@@ -61,6 +62,10 @@ def full_sim() -> Iterator[Simulator]:
 
 def client_of(sim: Simulator, token: str | None = None) -> Any:
     return RestClient(project=sim.project_id, token=token or sim.api_token, host=sim.space)
+
+
+def created_at(log: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(log["created_at"].replace("Z", "+00:00"))
 
 
 def floats(value: Any) -> Any:
@@ -475,6 +480,24 @@ def test_an_added_call_has_the_events_that_are_added_to_it(empty_sim: Simulator)
     ((key, event),) = empty_sim.truth(family="voice_log_events").items()
     assert key == (log_id, 0)
     assert event["details"] == {"deep": [{"er": None}]}
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_as_many_logs_as_asked_for_are_created_before_the_clock_starts_at_any_hour(hour: int) -> None:
+    for seed in range(5):
+        clock = datetime(2028, 2, 29, hour, 59, 59, tzinfo=timezone.utc)
+        with Simulator(messages=20, families=dict.fromkeys(OTHERS, 10), days=3, seed=seed, clock=clock) as sim:
+            for family in PATHS:
+                shown = sim.truth(family=family, include_deleted=True)
+                assert len(shown) == (20 if family == "message_logs" else 10)
+
+
+def test_logs_lie_the_same_way_before_the_clock_at_any_time_of_day() -> None:
+    ages = []
+    for now in (datetime(2028, 2, 29, 23, 59, 59, tzinfo=timezone.utc), datetime(2027, 1, 1, tzinfo=timezone.utc)):
+        with time_machine.travel(now), Simulator(messages=50, days=3, seed=7) as sim:
+            ages.append({log_id: sim.clock - created_at(log) for log_id, log in sim.truth().items()})
+    assert ages[0] == ages[1]
 
 
 def test_a_family_that_is_none_is_refused() -> None:

@@ -67,6 +67,8 @@ class Population:
         days: The days that they spread over, busier by day than by night.
         start: The clock's start; logs go on arriving after it at the same rate, or 20 a day.
         make: Makes a body, and the age in seconds up to which it stays so.
+        drawn_for: The start that chance draws the times for, `start` by default: they are then moved to `start`, and
+            nothing depends on its time of day.
         stuck: Whether logs never get final, where the family knows such; may be changed.
     """
 
@@ -78,6 +80,7 @@ class Population:
         start: datetime,
         make: Callable[[Log], tuple[str, int]],
         *,
+        drawn_for: datetime | None = None,
         stuck: bool = False,
     ) -> None:
         self._hasher = blake2b(b"%d:" % seed, digest_size=16)
@@ -86,15 +89,17 @@ class Population:
         self._young: dict[int, Shown] = {}
         self._old: dict[int, Shown] = {}
         chance = random.Random(seed)
-        began = micros(start) // MICROS
+        began = micros(drawn_for or start) // MICROS
+        moved = micros(start) // MICROS - began
         seconds = sorted(_second(chance, began - int(days * DAY), days, began) for _ in range(logs))
         if logs:
             arrivals = int(max(logs / max(days, 1), 20) * ARRIVAL_DAYS)
             seconds += sorted(began + chance.randrange(1, ARRIVAL_DAYS * DAY) for _ in range(arrivals))
         for number in range(1, len(seconds)):
-            if chance.random() < 0.05:
+            # No log that arrives later is moved to before the start.
+            if chance.random() < 0.05 and number != logs:
                 seconds[number] = seconds[number - 1]
-        self.created = array("q", (second * MICROS for second in seconds))
+        self.created = array("q", ((second + moved) * MICROS for second in seconds))
 
     def sibling(self, make: Callable[[Log], tuple[str, int]]) -> Population:
         """Other bodies for the same logs."""

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 LIST_PATH = MESSAGES.path
 DAY_MICROS = DAY * MICROS
+DRAWN_FOR = datetime(2026, 1, 30, 15, 24, 36, tzinfo=timezone.utc)
+"""The clock's start that chance draws the times for, where a test gives none: the real one is different each run."""
+
 FILTERS = ("include_deleted", "created_before", "created_on", "created_after")
 
 
@@ -68,7 +71,7 @@ class Simulator:
         families: The same of other families, by name: `{"voice_logs": 300}`; none by default.
         seed: Decides all that chance decides.
         days: The days before the clock's start that they spread over.
-        clock: The clock's start; a day before now by default.
+        clock: The clock's start; a day before now by default, with times that lie before it as they ever do.
         stuck: Whether every message is outbound and never gets final.
         port: The port, 0 for any.
         log_requests: Whether `requests` is kept; `request_count` always is.
@@ -135,7 +138,9 @@ class Simulator:
         for place, family in enumerate(FAMILIES):
             count = counts.get(family.name, 0)
             # Messages have the seed itself; the others' IDs and fields are to differ from theirs.
-            own = Population(seed + place * 1_000_003, count, days, start, family.make, stuck=stuck)
+            own = Population(
+                *(seed + place * 1_000_003, count, days, start, family.make), drawn_for=clock or DRAWN_FOR, stuck=stuck
+            )
             self._logs[family.name] = Logs(family, own)
         self.population = self._logs[MESSAGES.name].population
         self._by_path = {logs.family.path: logs for logs in self._logs.values()}

@@ -1,0 +1,45 @@
+"""The clock that tests own: what `poe clock` moves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tests.simulator import Simulator
+from tests.support.clock.__main__ import environment_at
+from tests.support.run import config_for, run_tap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOMENT = "2028-02-29T23:59:30@Asia/Kolkata"
+SLACK = timedelta(hours=1)
+
+
+def test_a_process_begins_at_the_moment_and_in_the_zone() -> None:
+    code = "from datetime import datetime; print(datetime.now().isoformat(), datetime.now().astimezone().utcoffset())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment_at(MOMENT), capture_output=True, text=True, check=True
+    )
+    now, offset = done.stdout.split()
+    assert abs(datetime.fromisoformat(now) - datetime.fromisoformat("2028-02-29T23:59:30")) < SLACK
+    assert offset == "5:30:00"
+
+
+def test_the_tap_begins_at_the_moment(tmp_path: Path) -> None:
+    moved = environment_at(MOMENT)
+    moment = datetime.fromisoformat("2028-02-29T18:29:30+00:00")
+    with Simulator(messages=3, clock=moment - timedelta(days=1)) as sim:
+        run = run_tap(
+            *(tmp_path, config_for(sim)),
+            PYTHONPATH=moved["PYTHONPATH"],
+            TESTS_CLOCK_SHIFT=moved["TESTS_CLOCK_SHIFT"],
+            TZ=moved["TZ"],
+        )
+        assert run.by_id == sim.truth()
+    times = [message["time_extracted"] for message in run.messages if message["type"] == "RECORD"]
+    assert len(times) == 3
+    for time in times:
+        assert abs(datetime.fromisoformat(time.replace("Z", "+00:00")) - moment) < SLACK
