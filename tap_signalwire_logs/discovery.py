@@ -31,6 +31,7 @@ from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, t
 from tap_signalwire_logs.pagination import SAFE_ID, iter_pages
 from tap_signalwire_logs.windows import (
     MAX_SPLITS,
+    NO_LOGS_BEFORE,
     FilterGranularity,
     LowerBound,
     Window,
@@ -74,9 +75,6 @@ MAX_NAMED = 10
 
 NEAR_WINDOWS = 4
 """Windows that are planned before a part of a list that was read."""
-
-NO_LOGS_BEFORE = parse_instant("2012-01-01")
-"""Before SignalWire: no list is asked for a bound that old, unless somebody sets it."""
 
 GROWTH = 8
 """How much wider, behind those, each range is than the one after it."""
@@ -366,6 +364,8 @@ class Discovery:
                 continue
             except (RequestError, PaginationError) as error:
                 failure: RequestError | PaginationError = error
+                if isinstance(error, PaginationError):
+                    self.flaws.append(str(error))
             else:
                 if outcome is None:
                     continue
@@ -410,12 +410,11 @@ class Discovery:
         """What to read where a window's list can't be: its parts, or what the list has shown of the smallest."""
         window, granularity = reading.window, self._granularity or FilterGranularity.DAYS
         self._failed_windows += 1
-        if isinstance(failure, PaginationError):
-            self.flaws.append(str(failure))
         is_refused = isinstance(failure, RejectedError) and not self._pages_read
         if is_refused or (self._failed_windows > MAX_SPLITS and not self._lists_read):
             reading.entries.close()
-            raise FatalError(str(failure)) from None
+            message = f"{failure}; rerun later: it resumes from the last saved state"
+            raise FatalError(message) from None
         parts = split(window, granularity) if self._failed_windows <= MAX_FAILED_WINDOWS else []
         if len(parts) > 1:
             reading.entries.close()

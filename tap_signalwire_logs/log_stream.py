@@ -330,7 +330,7 @@ class _Report:
         self._stream = stream
         self._logger = logger
         self._logs_not_read: list[str] = []
-        self._ranges_not_read: list[str] = []
+        self._ranges_not_read: list[tuple[int, int]] = []
         self._cause = ""
         self._said: dict[str, int] = {}
 
@@ -361,8 +361,11 @@ class _Report:
 
     def range_unread(self, item: RangeUnread, *, is_kept: bool) -> None:
         """A range could not be read."""
+        start, end = item.start, item.end
+        if self._ranges_not_read and self._ranges_not_read[-1][1] == start:
+            start = self._ranges_not_read.pop()[0]
+        self._ranges_not_read.append((start, end))
         name = f"{to_text(item.start)} to {to_text(item.end)}"
-        self._ranges_not_read.append(name)
         self._cause = self._cause or str(item.error)
         rest = "later runs ask for it again" if is_kept else "it is given up after `refresh_hours`"
         self._warn("range", "%s; logs created from %s not read, %s", item.error, name, rest)
@@ -378,7 +381,8 @@ class _Report:
         if self._logs_not_read:
             parts.append(f"{len(self._logs_not_read)} logs not read: {_named(self._logs_not_read)}")
         if self._ranges_not_read:
-            parts.append(f"{len(self._ranges_not_read)} ranges not read: {_named(self._ranges_not_read)}")
+            ranges = [f"{to_text(start)} to {to_text(end)}" for start, end in self._ranges_not_read]
+            parts.append(f"{len(ranges)} ranges of created_at not read: {_named(ranges)}")
         if parts:
             message = (
                 f"{self._stream}: {'; '.join(parts)}; all other records were written; later runs ask for them again "

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
-from tap_signalwire_logs.instants import DAY, EARLIEST, EPOCH, SECOND
+from tap_signalwire_logs.instants import DAY, EARLIEST, EPOCH, SECOND, parse_instant
 
 TARGET_LOGS = 20_000
 """Logs that a window should hold: enough that its last page, which is seldom full, costs little."""
 
 MAX_LOGS = 60_000
 """Logs past which the listing of a window is split."""
+
+NO_LOGS_BEFORE = parse_instant("2012-01-01")
+"""Before SignalWire: no list is asked for a bound that old, unless somebody sets it."""
 
 MAX_SPLITS = 16
 """Parts that a window is split into where its list can't be read, to find the part that is to blame."""
@@ -106,9 +109,14 @@ class Window:
 
 def split(window: Window, granularity: FilterGranularity) -> list[Window]:
     """Parts of equal width, at most MAX_SPLITS and none narrower than the filters can ask for."""
+    if window.end <= NO_LOGS_BEFORE:
+        return [window]
     parts: list[Window] = []
     rest: Window | None = window
-    width = -(-window.width // MAX_SPLITS)
+    if window.start < NO_LOGS_BEFORE < window.end:
+        parts.append(window.first_part(NO_LOGS_BEFORE - window.start, granularity))
+        rest = window.after(parts[0])
+    width = -(-rest.width // (MAX_SPLITS - len(parts))) if rest else 0
     while rest:
         parts.append(rest.first_part(width, granularity))
         rest = rest.after(parts[-1])

@@ -137,7 +137,8 @@ def test_an_absurd_retry_after_is_capped_and_said(sim: Simulator, tmp_path: Path
     process = _start(sim, tmp_path)
     assert process.stderr
     said = next(line for line in process.stderr if "429" in line)
-    assert "try 2 of 8 in 120.0 s (Retry-After asked for 31536000 s, which is capped)" in said
+    assert "retrying in 120.0 s (attempt 2 of 8" in said
+    assert "31536000" in said
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=15)
     assert process.returncode == 128 + signal.SIGTERM
@@ -297,7 +298,7 @@ def test_pages_that_go_round_in_circles_under_ever_new_links_fail_the_run(
     sim.fault("rewrite", path=LIST, times=None, rewrite=_with_each(links))
     run = run_tap(tmp_path, config_for(sim, record_source=record_source))
     assert run.code == 1
-    assert "go round in circles" in run.log
+    assert "pagination loop" in run.log
     assert not run.states
 
 
@@ -306,7 +307,7 @@ def test_a_next_link_that_is_none_fails_the_run_without_a_traceback(link: str, s
     sim.fault("rewrite", path=LIST, times=None, rewrite=_with_next(link))
     run = run_tap(tmp_path, config_for(sim))
     assert run.code == 1
-    assert "another origin" in run.log
+    assert "points to another host" in run.log
     assert "Traceback" not in run.log
 
 
@@ -318,7 +319,7 @@ def test_pages_that_go_round_in_circles_fail_the_run(turns: list[str], subject: 
         sim.fault("rewrite", path=LIST, times=None, rewrite=_with_each(links))
         run = subject.run(tmp_path, sim, record_source="list")
         assert run.code == 1
-        assert "go round in circles" in run.log
+        assert "pagination loop" in run.log
         assert not run.states or "replication_key_value" not in run.state["bookmarks"][subject.stream]
 
 
@@ -359,7 +360,7 @@ def test_foreign_next_link_never_receives_credentials(
         sim.fault("rewrite", path=LIST, rewrite=_with_next(target))
         run = subject.run(tmp_path, sim)
         assert run.code == 1
-        assert "another origin" in run.log
+        assert "points to another host" in run.log
         leaked = len(listener.received) + (sim.api_token in run.log)
         attack(f"{subject.stream}, next link {link}", 1, "refused", lost=0, doubled=0, leaked=leaked)
 
@@ -372,7 +373,7 @@ def test_a_redirect_never_receives_credentials(
         sim.fault("redirect", path=where, location=f"{listener.origin}/", times=None)
         run = subject.run(tmp_path, sim)
         assert run.code == 1
-        assert "a redirect" in run.log
+        assert "unexpected redirect, not followed" in run.log
         leaked = len(listener.received) + (sim.api_token in run.log)
         attack(f"redirect: {request.node.callspec.id}", 1, "refused", lost=0, doubled=0, leaked=leaked)
 
@@ -428,7 +429,7 @@ def test_what_drifts_comes_through(empty_sim: Simulator, tmp_path: Path) -> None
     assert '"charge":0.000001' in run.stdout
     assert run.by_id[new]["number_of_segments"] == 2
     assert "carrier" not in run.by_id[new]
-    assert run.log.count("'carrier' is new") == 1
+    assert run.log.count("'carrier': unknown field, dropped") == 1
     assert "status" not in run.by_id[sparse]
 
 
