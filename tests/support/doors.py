@@ -1,4 +1,4 @@
-"""Ways into a simulated Space for tests: a TLS door with a certificate, a proxy that tunnels to it, a scripted server."""
+"""Ways into a simulated Space: a TLS door with a certificate and a proxy that tunnels to it; and a scripted server."""
 
 from __future__ import annotations
 
