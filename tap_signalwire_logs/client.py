@@ -349,7 +349,9 @@ class Client:
             kind = "throttled" if is_throttled else "unavailable"
             reason = what.removeprefix(f"{request.name}: ")
             return self._failed(request, RetriableFailure(reason, kind, status, retry_after))
-        is_redirect = status in REDIRECTS or (status < HTTPStatus.BAD_REQUEST and response.header("location"))
+        is_redirect = status in REDIRECTS or (
+            HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST and response.header("location")
+        )
         if status < HTTPStatus.BAD_REQUEST and not is_redirect:
             return self._failed(request, RetriableFailure(f"{status}, which is no answer", "body", status))
         if is_redirect:
