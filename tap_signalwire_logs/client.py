@@ -57,6 +57,7 @@ HISTORY_LIMIT_CODE = "exceeds_history_logs_limit"
 RATE_LIMIT_CODE = "rate_limit_exceeded"
 OK = 200  # HTTPStatus is a slow way to say it, once for each answer
 RETRIED_STATUSES = frozenset({408, 425, 429})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 RETRIED_PROXY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Hundreds of requests may fail at once; one line tells of them.
@@ -67,7 +68,7 @@ OUTAGE_REQUESTS = 20
 UNKNOWN_HOSTS = frozenset({"host", "proxy host"})
 UNKNOWN_HOST_TRIES = 3
 # So many 503s among so many answers, of different requests, are a limit and no accident.
-LIMIT_SHOWS_IN = 4
+LIMIT_SHOWS_IN = 8
 LIMIT_SHOWS_WITHIN = 32
 # Tries that a request may lose to such a limit; after a 429, which says what it is, any number.
 MAX_THROTTLED_TRIES = 16
@@ -269,19 +270,18 @@ class Client:
             request.answered_before = self._answered
         try:
             response = await self._transport.send(request.target, is_large=request.is_page, fresh=request.tries > 0)
+            if response.status != OK:
+                raise self._refused(request, response)
+            answer = _decode(request, response)
         except TransportFailure as failure:
             raise self._transport_failed(request, failure) from None
+        except InvalidResponseError as error:
+            raise self._failed(request, RetriableFailure(f"200, but {_plain(str(error))}", "body", OK)) from None
         finally:
+            # Only now: what the answer tells decides on what is sent next.
             self._in_flight -= 1
             if self._queue or self._page_queue:
                 self._hand_out()
-        if response.status == OK:
-            try:
-                answer = _decode(request, response)
-            except InvalidResponseError as error:
-                raise self._failed(request, RetriableFailure(f"200, but {_plain(str(error))}", "body", 200)) from None
-        else:
-            answer = self._refused(request, response)
         self._note_answer(response)
         return answer
 
@@ -328,8 +328,8 @@ class Client:
 
     # What an answer is taken for
 
-    def _refused(self, request: _Request[Any], response: Response) -> Any:
-        """Raise what an answer comes to that is not 200."""
+    def _refused(self, request: _Request[Any], response: Response) -> Exception:
+        """What is to be raised for an answer that is not 200."""
         status = response.status
         entries = _errors(response.read())
         what = f"{request.name}: {status}{_request_id(response)}{_described(entries)}"
@@ -345,29 +345,32 @@ class Client:
             if is_throttled:
                 now = self._loop.time()
                 quiet = None if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
-                self._limit.refused(now, response.sent, in_flight=self._in_flight + 1, retry_after=quiet)
+                self._limit.refused(now, response.sent, in_flight=self._in_flight, retry_after=quiet)
             kind = "throttled" if is_throttled else "unavailable"
             reason = what.removeprefix(f"{request.name}: ")
-            raise self._failed(request, RetriableFailure(reason, kind, status, retry_after))
-        if status < HTTPStatus.MULTIPLE_CHOICES:
-            raise self._failed(request, RetriableFailure(f"{status}, which is no answer", "body", status))
-        if status < HTTPStatus.BAD_REQUEST:
-            raise self._fail_all(UnreachableError(f"{what}; unexpected redirect, not followed; check `space`"))
+            return self._failed(request, RetriableFailure(reason, kind, status, retry_after))
+        is_redirect = status in REDIRECTS or (
+            HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST and response.header("location")
+        )
+        if status < HTTPStatus.BAD_REQUEST and not is_redirect:
+            return self._failed(request, RetriableFailure(f"{status}, which is no answer", "body", status))
+        if is_redirect:
+            return self._fail_all(UnreachableError(f"{what}; unexpected redirect, not followed; check `space`"))
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            raise self._fail_all(_proxy_error(request, status))
+            return self._fail_all(_proxy_error(request, status))
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             advice = f"check `project_id` and `api_token`, and that the API token has the scope {self._scope}"
-            raise self._fail_all(UnauthorizedError(f"{what}; {advice}"))
+            return self._fail_all(UnauthorizedError(f"{what}; {advice}"))
         is_gone = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
         if is_gone and not entries:
             reason = f"{status}{_request_id(response)}, but not in SignalWire's own words"
-            raise self._failed(request, RetriableFailure(reason, "body", status))
+            return self._failed(request, RetriableFailure(reason, "body", status))
         self._note_answer(response)
         if is_gone:
-            raise NotFoundError(what, status, codes)
+            return NotFoundError(what, status, codes)
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and codes and set(codes) == {HISTORY_LIMIT_CODE}:
-            raise HistoryLimitError(what, entries[0].message)
-        raise RejectedError(f"{what}; request rejected, not retried{_advice(request, entries)}", status, codes)
+            return HistoryLimitError(what, entries[0].message)
+        return RejectedError(f"{what}; request rejected, not retried{_advice(request, entries)}", status, codes)
 
     def _note_answer(self, response: Response) -> None:
         """The service answered, whatever it said."""
@@ -385,9 +388,10 @@ class Client:
     def _is_limit(self, request: _Request[Any]) -> bool:
         """Whether a 503 that says no more tells of a limit: many requests meet it while others are answered."""
         self._unavailable.append((request, self._answered))
-        return (
-            self._answered > request.answered_before
-            and len(self._unavailable) == LIMIT_SHOWS_IN
+        if self._answered <= request.answered_before:
+            return False
+        return self._limit.is_on or (
+            len(self._unavailable) == LIMIT_SHOWS_IN
             and self._answered - self._unavailable[0][1] <= LIMIT_SHOWS_WITHIN
             and len({id(one) for one, _ in self._unavailable}) > LIMIT_SHOWS_IN // 2
         )

@@ -55,6 +55,7 @@ class RateLimit:
         self._first_refusal = 0.0
         self._answers = 0
         self._measured = 0
+        self._round_answers = 0
         self._refusals = 0
         self._in_vain = 0
         self._is_stepping = False
@@ -81,17 +82,21 @@ class RateLimit:
             # Earlier ones may have spent what the Space allows as a burst.
             self._answers += 1
             self._measured += 1
+            self._round_answers += 1
             self._recent.append(now)
         self._round_trip += (now - sent - self._round_trip) / 8
         if self.per_second < self._goal:
             # Doubles within a round trip, until it was found what is allowed.
             step = min((RAMP - 1) / max(self._round_trip, 1e-4), self.per_second / 4)
             self.per_second = min(self.per_second + step, self._goal, MAX_PER_SECOND)
-        elif self._is_stepping and self._answers >= MEASURED_ANSWERS:
-            if now - self._lowered_at > STEP_ROUND_TRIPS * self._round_trip:
-                self._steps += 1
-                self._aim(now, self.per_second * STEP)
-                self.per_second = self._goal
+        elif (
+            self._is_stepping
+            and self._answers >= MEASURED_ANSWERS
+            and now - self._lowered_at > STEP_ROUND_TRIPS * self._round_trip
+        ):
+            self._steps += 1
+            self._aim(now, self.per_second * STEP)
+            self.per_second = self._goal
 
     def refused(self, now: float, sent: float, *, in_flight: int, retry_after: float | None) -> None:
         """Take note of a 429, or of another answer that tells of a limit.
@@ -122,12 +127,14 @@ class RateLimit:
         self._is_stepping = False
         self._steps = 0
         self._lowered_at = self._grown_at = self._first_refusal = now
-        self._answers = self._measured = self._refusals = self._in_vain = 0
+        self._answers = self._measured = self._round_answers = self._refusals = self._in_vain = 0
         self._recent.clear()
 
     def _lower(self, now: float) -> None:
         """Once in a round trip: what was sent before the pace was lowered tells nothing of the new one."""
         answers, refusals = self._answers, self._refusals
+        sent = (now - self._lowered_at) * self.per_second
+        is_vain = sent >= VAIN_REQUESTS and self._round_answers < sent / 2
         if self._goal == math.inf and answers < MEASURED_ANSWERS:
             seconds = now - self._first_refusal
             most = (answers + 1) / seconds if seconds else math.inf
@@ -142,14 +149,14 @@ class RateLimit:
             self._steps = 0
             whole = self._measured / (now - self._first_refusal)
             self._aim(now, min(max(MARGIN * whole, self.per_second / STEP**2), MARGIN * self.per_second / STEP))
-        elif answers < MANY_ANSWERS or refusals * ANSWERS_PER_REFUSAL > answers:
-            sent = (now - self._lowered_at) * self.per_second
-            self._in_vain = self._in_vain + 1 if answers < sent / 2 and sent >= VAIN_REQUESTS else 0
+        elif is_vain or answers < MANY_ANSWERS or refusals * ANSWERS_PER_REFUSAL > answers:
+            self._in_vain = self._in_vain + 1 if is_vain else 0
             if self._in_vain > MAX_IN_VAIN:
                 self._measure(now, self.per_second / 2)
             else:
                 self._aim(now, self.per_second * (1 - LOWERED * 2**self._in_vain))
         self._lowered_at = now
+        self._round_answers = 0
 
     def _aim(self, now: float, goal: float) -> None:
         self._goal = max(goal, MIN_PER_SECOND)

@@ -85,7 +85,7 @@ class Outcome:
     sent: list[float] = field(default_factory=list)
 
 
-def simulate(
+def simulate(  # noqa: C901 - its small functions share one state
     space: Space,
     *,
     latency: float,
@@ -95,6 +95,7 @@ def simulate(
     concurrency: int = CONCURRENCY,
 ) -> Outcome:
     """Gets of a client as it would send them, answered by a Space; a clock that is nobody's but theirs."""
+    random.seed(seed)  # of the retries' jitter
     chance = random.Random(seed)
     done = Outcome()
     limit = done.limit

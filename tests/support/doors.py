@@ -1,4 +1,4 @@
-"""Ways into a simulated Space for tests: a TLS door with a certificate, a proxy that tunnels to it, a scripted server."""
+"""Ways into a simulated Space: a TLS door with a certificate and a proxy that tunnels to it; and a scripted server."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Scripted:
 
 @dataclass
 class Reply:
-    """Bytes of an answer; `after` seconds; then the connection is kept, closed (`close`) or silent for ever (`hang`)."""
+    """Bytes of an answer, `after` seconds; then the connection is kept, closed, or silent for ever (`hang`)."""
 
     raw: bytes = b""
     after: float = 0.0
@@ -153,29 +153,32 @@ async def scripted(
 ) -> AsyncIterator[Scripted]:
     """Serve on loopback, in the running loop."""
     script = Scripted()
-    tasks = set()
+    tasks: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        tasks.add(task)
+        tasks.add(asyncio.current_task())
         script.connections += 1
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                script.requests.append(head.split(b" ")[1].decode())
-                script.in_flight += 1
-                script.max_in_flight = max(script.max_in_flight, script.in_flight)
-                made = reply(script.requests[-1], script)
-                await asyncio.sleep(made.after)
-                script.in_flight -= 1
-                writer.write(made.raw)
-                await writer.drain()
-                if made.hang:
-                    await asyncio.Event().wait()
-                if made.close:
-                    break
-        writer.close()
-        tasks.discard(task)
+        try:
+            while await turn(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # asyncio's own callback would raise a cancellation once more
+        finally:
+            writer.close()
+
+    async def turn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        script.requests.append(head.split(b" ")[1].decode())
+        script.in_flight += 1
+        script.max_in_flight = max(script.max_in_flight, script.in_flight)
+        made = reply(script.requests[-1], script)
+        await asyncio.sleep(made.after)
+        script.in_flight -= 1
+        writer.write(made.raw)
+        await writer.drain()
+        if made.hang:
+            await asyncio.Event().wait()
+        return not made.close
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     script.origin = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -183,9 +186,11 @@ async def scripted(
         yield script
     finally:
         server.close()
-        for task in list(tasks):
+        running = [task for task in tasks if task and not task.done()]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the connections' last callbacks
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
