@@ -168,9 +168,11 @@ class RecordDecoder:
             return {self._fit_free(name, path): self._fit_free(inner, path) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._fit_free(inner, path) for inner in value]
-        if isinstance(value, (int, Decimal)) and not isinstance(value, bool) and _number(value) is None:
-            self._warn(path, "holds an invalid number, written as null")
-            return None
+        if isinstance(value, Decimal):
+            number = _number(value)
+            if number is None:
+                self._warn(path, "holds an invalid number, written as null")
+            return number
         return value
 
     def _warn(self, path: str, what: str) -> None:
@@ -332,7 +334,8 @@ def _check(schema: Mapping[str, Any]) -> Check:
     def keeps_promises_with_free(fields: Any, body: bytes | bytearray) -> bool:
         # A free object may hold anything, a date-time under the same name too.
         keys = (f'"{name}"'.encode() for name in names)
-        return not _holds_tiny(body) and all(body.count(key) <= 1 for key in keys) and keeps_promises(fields, body)
+        is_clear = b"\\u00" not in body and all(body.count(key) <= 1 for key in keys)
+        return is_clear and not _holds_tiny(body) and keeps_promises(fields, body)
 
     return keeps_promises_with_free if has_free else keeps_promises
 

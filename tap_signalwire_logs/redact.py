@@ -26,8 +26,9 @@ MIN_SECRET = 4
 """Shorter texts are no secrets, and would be found everywhere."""
 
 _SEPARATOR = r"""(?:
-    [\s().\-/_~*\u00ad\u00b7\u061c\u200b-\u200f\u2010-\u2015\u2022\u202a-\u202e\u2043\u2060-\u2069\u2212\u2e3a\u2e3b
-     \u30fb\ufe58\ufe63\ufeff\uff08\uff09\uff0d\uff0e\uff0f]
+    [^\S\r\n]
+  | [().\-/_~*\u00ad\u00b7\u061c\u200b-\u200f\u2010-\u2015\u2022\u202a-\u202e\u2043\u2060-\u2069\u2212\u2e3a\u2e3b]
+  | [\u30fb\ufe58\ufe63\ufeff\uff08\uff09\uff0d\uff0e\uff0f]
   | %(?:20|2[89DEFdef]|C2%A0|E2%80%[89A][0-9A-F])
   | \\u(?:00a0|00ad|20[0-6][0-9a-f]|2212|ff0d)
   | &(?:nbsp|ensp|emsp|thinsp|shy|ndash|mdash|minus|\#[0-9]{2,5}|\#x[0-9a-f]{2,4});
@@ -49,7 +50,7 @@ _PHONE = re.compile(
       | (?<![\d+])(?=[0-9])(?:
             {_DATE}
           | (?<!\.)(?:{_BYTE}\.){{3}}{_BYTE}(?![\d.\-])(?::[0-9]{{1,5}}(?!\d))?
-          | (?<![.\-])(?:0\.[0-9]+|[1-9][0-9]?\.[0-9]{{1,6}})(?![\d.\-()])
+          | (?<![.\-])(?:0\.[0-9]+|[1-9][0-9]?\.[0-9]{{1,6}})(?!\d|{_SEPARATOR}{{1,3}}\d)
         )
     )
     | (?=[\d(+\uff0b\ufe62%\\&])
@@ -114,7 +115,7 @@ class Redactor:
         self._forms.update(form for secret in secrets if len(secret) >= MIN_SECRET for form in _forms(secret))
         if self._forms:
             longest_first = sorted(self._forms, key=len, reverse=True)
-            self._secrets = re.compile("|".join(map(re.escape, longest_first)))
+            self._secrets = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def __call__(self, text: str) -> str:
         """The text without secrets, credentials, phone numbers and control characters."""
@@ -142,7 +143,6 @@ def _forms(secret: str) -> Iterable[str]:
             for safe in ("", "/", "/:"):
                 escaped = escape(text, safe=safe, errors="replace")
                 yield escaped
-                yield re.sub("%..", lambda found: found.group().lower(), escaped)
 
 
 _redactor = Redactor()
