@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 
 def run(arguments: list[str]) -> None:
@@ -17,6 +18,8 @@ def run(arguments: list[str]) -> None:
             from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
 
             TapSignalWireLogs.cli.main(arguments)
+    except OSError as error:
+        _end_for_output(error)
     finally:
         _flush()
 
@@ -50,8 +53,14 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
+        _end_for_output(error)
+
+
+def _end_for_output(error: OSError) -> NoReturn:
+    """End with one line; what is left in the buffer goes nowhere."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+    if not isinstance(error, BrokenPipeError):
         sys.stderr.write(f"stdout: {error.strerror}\n")
-        sys.exit(1)
+    sys.exit(1)
