@@ -30,7 +30,13 @@ GET = r"/logs/[0-9a-f-]{36}"
 
 
 def start(sim: Simulator, folder: Path, *python: str, **settings: Any) -> subprocess.Popen[bytes]:
-    command = [COMMAND[0], *python, *COMMAND[1:], "--config", write_json(folder / "config.json", config_for(sim, **settings))]
+    command = [
+        COMMAND[0],
+        *python,
+        *COMMAND[1:],
+        "--config",
+        write_json(folder / "config.json", config_for(sim, **settings)),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
 
 
@@ -108,7 +114,9 @@ def test_another_signal_ends_a_run_that_is_stuck_at_once(sim: Simulator, tmp_pat
 
 
 @SIGNALS
-def test_a_signal_while_the_pipe_is_full_loses_nothing_of_what_was_begun(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_while_the_pipe_is_full_loses_nothing_of_what_was_begun(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     with Simulator(messages=2_000, seed=7, days=5) as sim:
         process = start(sim, tmp_path, record_source="list")
         assert process.stdout
@@ -289,7 +297,9 @@ STATE = {"bookmarks": {"message_logs": BOOKMARK}}
         pytest.param(STATE, None, id="a state"),
         pytest.param({"type": "STATE", "value": STATE}, "unwrapped", id="a STATE message"),
         pytest.param({"singer_state": STATE}, "unwrapped", id="what meltano state get prints"),
-        pytest.param({"completed": {"singer_state": STATE}, "partial": {}}, "unwrapped", id="a state file of Meltano's"),
+        pytest.param(
+            {"completed": {"singer_state": STATE}, "partial": {}}, "unwrapped", id="a state file of Meltano's"
+        ),
         pytest.param({"value": STATE}, "unwrapped", id="the value"),
         pytest.param({"message_logs": BOOKMARK}, "unwrapped", id="the bookmarks alone"),
         pytest.param(
@@ -339,7 +349,9 @@ def test_an_empty_state_is_a_first_run_and_said(content: dict[str, Any], sim: Si
         pytest.param('{"streams": []}', "an object without `bookmarks`", id="a catalog"),
         pytest.param('{"bookmarks": []}', "`bookmarks` is a JSON list", id="bookmarks that are a list"),
         pytest.param('{"bookmarks": null}', "`bookmarks` is a JSON null", id="bookmarks that are null"),
-        pytest.param('{"bookmarks": {"message_logs": 5}}', "`message_logs`: a JSON number", id="a number as a bookmark"),
+        pytest.param(
+            '{"bookmarks": {"message_logs": 5}}', "`message_logs`: a JSON number", id="a number as a bookmark"
+        ),
         pytest.param('{"bookmarks": {"message_logs": null}}', "`message_logs`: a JSON null", id="no bookmark"),
         pytest.param(
             '{"bookmarks": {"fax_logs": {"replication_key_value": "soon"}}}',
@@ -351,7 +363,9 @@ def test_an_empty_state_is_a_first_run_and_said(content: dict[str, Any], sim: Si
             "`message_logs`: its `replication_key_value` is no",
             id="a bookmark that is a number",
         ),
-        pytest.param('{"bookmarks": {"contacts": {"replication_key_value": "2026-01-01"}}}', "`contacts`", id="another's"),
+        pytest.param(
+            '{"bookmarks": {"contacts": {"replication_key_value": "2026-01-01"}}}', "`contacts`", id="another's"
+        ),
         pytest.param('{"completed": {}, "partial": {"singer_state": {}}}', "partial", id="two states of Meltano's"),
     ],
 )

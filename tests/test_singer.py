@@ -41,7 +41,7 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
             "status": "delivered",
             "number_of_segments": 3,
             "charge": Decimal("0.00415"),
-            "charge_details": [{"description": "Ünï \u2028 \"quoted\"", "charge": Decimal("0.00415")}],
+            "charge_details": [{"description": 'Ünï \u2028 "quoted"', "charge": Decimal("0.00415")}],
             "created_at": "2026-01-31T08:00:00Z",
         },
         {"id": "c38dacad-2f6c-4de1-93d6-cc732e0c70c5", "status": "sent", "created_at": "2026-01-31T09:00:00Z"},
