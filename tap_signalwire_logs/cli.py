@@ -10,7 +10,7 @@ from typing import NoReturn
 def run(arguments: list[str]) -> None:
     """Run the command line; a version is told without loading what it takes to run."""
     if not _has_output():
-        return sys.exit(1)
+        sys.exit(1)
     try:
         if arguments == ["--version"]:
             _tell_version()
@@ -31,7 +31,7 @@ def _tell_version() -> None:
 
 
 def _has_output() -> bool:
-    """Open what the caller closed, so that no socket or file gets the number of a standard stream; is there a stdout?"""
+    """Open what the caller closed, so that no socket gets a standard stream's number; tell if stdout is there."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -31,11 +31,13 @@ def read_catalog(file: IO[str]) -> dict[str, Any]:
     content = _read(file, "--catalog")
     streams = content.get("streams") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(streams, list):
-        raise ConfigurationError("--catalog: no object with a list `streams`; `--discover` prints a catalog")
+        message = "--catalog: no object with a list `streams`; `--discover` prints a catalog"
+        raise ConfigurationError(message)
     for place, entry in enumerate(streams, 1):
         wrong = _wrong_in_entry(entry)
         if wrong:
-            raise ConfigurationError(f"--catalog: entry {place} of `streams` {wrong}; `--discover` prints a catalog")
+            message = f"--catalog: entry {place} of `streams` {wrong}; `--discover` prints a catalog"
+            raise ConfigurationError(message)
     return content
 
 
@@ -84,13 +86,13 @@ def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
         if wrapper is None:
             break
         if wrapper == "completed" and inner.get("partial"):
-            raise ConfigurationError(
-                "--state: a state and a partial one side by side; give what `meltano state get` prints"
-            )
+            message = "--state: a state and a partial one side by side; give what `meltano state get` prints"
+            raise ConfigurationError(message)
         inner = inner[wrapper]
     if not isinstance(inner, dict):
         kind = "null" if inner is None else f"a JSON {_kind(inner)}"
-        raise ConfigurationError(f"--state: {kind}, no state; {FIRST_RUN_HELP}")
+        message = f"--state: {kind}, no state; {FIRST_RUN_HELP}"
+        raise ConfigurationError(message)
     if "bookmarks" not in inner:
         inner = {"bookmarks": _bare_bookmarks(inner)} if inner else {"bookmarks": {}}
     _check_bookmarks(inner["bookmarks"], logger)
@@ -102,20 +104,23 @@ def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
 def _bare_bookmarks(content: dict[str, Any]) -> dict[str, Any]:
     if all(name in STREAMS and isinstance(bookmark, dict) for name, bookmark in content.items()):
         return content
-    raise ConfigurationError(f"--state: an object without `bookmarks`, no state; {FIRST_RUN_HELP}")
+    message = f"--state: an object without `bookmarks`, no state; {FIRST_RUN_HELP}"
+    raise ConfigurationError(message)
 
 
 def _check_bookmarks(bookmarks: Any, logger: logging.Logger) -> None:
     if not isinstance(bookmarks, dict):
-        raise ConfigurationError(f"--state: `bookmarks` is a JSON {_kind(bookmarks)}, no object; {FIRST_RUN_HELP}")
+        message = f"--state: `bookmarks` is a JSON {_kind(bookmarks)}, no object; {FIRST_RUN_HELP}"
+        raise ConfigurationError(message)
     wrong = [said for name, bookmark in bookmarks.items() if (said := _wrong_in_bookmark(name, bookmark))]
     if wrong:
         raise ConfigurationError("\n".join(["Invalid state (--state):", *(f"  - {one}" for one in wrong)]))
     unknown = [name for name in bookmarks if name not in STREAMS]
     if unknown and len(unknown) == len(bookmarks):
-        raise ConfigurationError(
+        message = (
             f"--state: bookmarks of {_named(unknown)}, which are no streams of this tap; is it another tap's state?"
         )
+        raise ConfigurationError(message)
     if unknown:
         logger.warning("--state: bookmarks of %s are kept but not used: no streams of this tap", _named(unknown))
 
@@ -144,16 +149,19 @@ def _read(file: IO[str], option: str) -> Any:
     try:
         text = file.read().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{option}: no UTF-8 text") from None
+        message = f"{option}: no UTF-8 text"
+        raise ConfigurationError(message) from None
     if not text.strip():
         help_ = f"; {FIRST_RUN_HELP}" if option == "--state" else ""
-        raise ConfigurationError(f"{option}: the file is empty{help_}")
+        message = f"{option}: the file is empty{help_}"
+        raise ConfigurationError(message)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
+        several = isinstance(error, json.JSONDecodeError) and error.message == "Extra data"
         help_ = ": it holds several JSON values; give the last one alone (`tail -1`)" if several else f": {error}"
-        raise ConfigurationError(f"{option}: the file is no JSON{help_}") from None
+        message = f"{option}: the file is no JSON{help_}"
+        raise ConfigurationError(message) from None
 
 
 def _kind(value: Any) -> str:

@@ -205,7 +205,7 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Emit `ACTIVATE_VERSION` messages",
-        description="Whether a stream with the replication method FULL_TABLE begins with an `ACTIVATE_VERSION` message.",
+        description="Whether a stream that is read in FULL_TABLE mode begins with an `ACTIVATE_VERSION` message.",
     ),
 ).to_dict()
 

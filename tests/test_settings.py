@@ -297,7 +297,7 @@ REQUIRED = {f"{PREFIX}SPACE": "127.0.0.1:1", f"{PREFIX}PROJECT_ID": "p", f"{PREF
     ],
 )
 def test_a_wrong_variable_is_refused_in_plain_words(variable: str, text: str, says: str, tmp_path: Path) -> None:
-    run = run_tap(tmp_path, {}, "--config", "ENV", **REQUIRED, **{PREFIX + variable: text})
+    run = run_tap(tmp_path, {}, "--config", "ENV", **{**REQUIRED, PREFIX + variable: text})  # type: ignore[arg-type]  # names of variables
     assert (run.code, run.stdout) == (1, "")
     assert says in run.log.partition("Invalid settings:")[2]
     assert run.log.count("\n  - ") == 1
