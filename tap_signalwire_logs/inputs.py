@@ -62,20 +62,26 @@ def _is_metadata(one: Any) -> bool:
 
 
 def read_state(file: IO[str], logger: logging.Logger) -> dict[str, Any]:
-    """Read the file of `--state`.
+    """Read the file of `--state`, and say what of it is not taken as it is.
 
     Raises:
         ConfigurationError: It is no state.
     """
     content = _read(file, "--state")
-    state = unwrap_state(content, logger)
-    if not state["bookmarks"]:
+    state = unwrap_state(content)
+    bookmarks = state["bookmarks"]
+    if not bookmarks:
         logger.warning("--state: no bookmark in it; everything is read from the start")
+    elif state is not content:
+        logger.info("--state: unwrapped; it has bookmarks of %s", ", ".join(bookmarks))
+    unknown = [name for name in bookmarks if name not in STREAMS]
+    if unknown:
+        logger.warning("--state: bookmarks of %s are kept but not used: no streams of this tap", _named(unknown))
     return state
 
 
-def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
-    """State of what an option or a caller gave, its bookmarks checked; a wrapper whose meaning is plain is taken off.
+def unwrap_state(content: Any) -> dict[str, Any]:
+    """State, its bookmarks checked, of what is one or holds one where it is plain what was meant.
 
     Raises:
         ConfigurationError: It is no state, or a bookmark in it is none.
@@ -93,12 +99,9 @@ def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
         kind = "null" if inner is None else f"a JSON {_kind(inner)}"
         message = f"--state: {kind}, no state; {FIRST_RUN_HELP}"
         raise ConfigurationError(message)
-    if "bookmarks" not in inner:
-        inner = {"bookmarks": _bare_bookmarks(inner)} if inner else {"bookmarks": {}}
-    _check_bookmarks(inner["bookmarks"], logger)
-    if inner is not content and content:
-        logger.info("--state: unwrapped; its bookmarks are of %s", ", ".join(inner["bookmarks"]) or "no stream")
-    return inner
+    state = inner if "bookmarks" in inner else {"bookmarks": _bare_bookmarks(inner)}
+    _check_bookmarks(state["bookmarks"])
+    return state
 
 
 def _bare_bookmarks(content: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def _bare_bookmarks(content: dict[str, Any]) -> dict[str, Any]:
     raise ConfigurationError(message)
 
 
-def _check_bookmarks(bookmarks: Any, logger: logging.Logger) -> None:
+def _check_bookmarks(bookmarks: Any) -> None:
     if not isinstance(bookmarks, dict):
         message = f"--state: `bookmarks` is a JSON {_kind(bookmarks)}, no object; {FIRST_RUN_HELP}"
         raise ConfigurationError(message)
@@ -121,8 +124,6 @@ def _check_bookmarks(bookmarks: Any, logger: logging.Logger) -> None:
             f"--state: bookmarks of {_named(unknown)}, which are no streams of this tap; is it another tap's state?"
         )
         raise ConfigurationError(message)
-    if unknown:
-        logger.warning("--state: bookmarks of %s are kept but not used: no streams of this tap", _named(unknown))
 
 
 def _wrong_in_bookmark(name: str, bookmark: Any) -> str | None:
@@ -158,7 +159,7 @@ def _read(file: IO[str], option: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        several = isinstance(error, json.JSONDecodeError) and error.message == "Extra data"
+        several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
         help_ = ": it holds several JSON values; give the last one alone (`tail -1`)" if several else f": {error}"
         message = f"{option}: the file is no JSON{help_}"
         raise ConfigurationError(message) from None

@@ -216,12 +216,13 @@ class SingerStream(Stream):
     def _written_batches(self, *, write_messages: bool) -> Iterator[int]:
         """Write the batches, no more records than a connection test asks for; gives the number written of each."""
         left = self.ABORT_AT_RECORD_COUNT
+        alias = self._alias_of_unaltered_records()
         batches = self.extract()
         try:
             for batch in batches:
                 part = batch[:left]
                 try:
-                    yield self._write_batch(part) if write_messages else 0
+                    yield self._write_batch(part, alias) if write_messages else 0
                 except Exception as error:
                     if isinstance(batches, GeneratorType):
                         batches.throw(error)  # The stream ends as one that failed, and cleans up.
@@ -237,9 +238,8 @@ class SingerStream(Stream):
     def _is_target_gone(self) -> bool:
         return self._singer_writer is not None and self._singer_writer.is_target_gone
 
-    def _write_batch(self, batch: list[bytes]) -> int:
+    def _write_batch(self, batch: list[bytes], alias: str | None) -> int:
         """Write a batch; gives the number of RECORD messages, which filters and copies change."""
-        alias = self._alias_of_unaltered_records()
         if alias and self._singer_writer:
             self._singer_writer.write_records_json(alias, batch, self._stream_version)
             return len(batch)
