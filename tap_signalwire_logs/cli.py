@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 
 def run(arguments: list[str]) -> None:
     """Run the command line; a version is told without loading what it takes to run."""
     if not _has_output():
-        return sys.exit(1)
+        sys.exit(1)
     try:
         if arguments == ["--version"]:
             _tell_version()
@@ -17,6 +18,8 @@ def run(arguments: list[str]) -> None:
             from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - half a second
 
             TapSignalWireLogs.cli.main(arguments)
+    except OSError as error:
+        _end_for_output(error)
     finally:
         _flush()
 
@@ -28,7 +31,7 @@ def _tell_version() -> None:
 
 
 def _has_output() -> bool:
-    """Open what the caller closed, so that no socket or file gets the number of a standard stream; is there a stdout?"""
+    """Open what the caller closed, so that no socket gets a standard stream's number; tell if stdout is there."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -50,8 +53,14 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
+        _end_for_output(error)
+
+
+def _end_for_output(error: OSError) -> NoReturn:
+    """End with one line; what is left in the buffer goes nowhere."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+    if not isinstance(error, BrokenPipeError):
         sys.stderr.write(f"stdout: {error.strerror}\n")
-        sys.exit(1)
+    sys.exit(1)

@@ -31,11 +31,13 @@ def read_catalog(file: IO[str]) -> dict[str, Any]:
     content = _read(file, "--catalog")
     streams = content.get("streams") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(streams, list):
-        raise ConfigurationError("--catalog: no object with a list `streams`; `--discover` prints a catalog")
+        message = "--catalog: no object with a list `streams`; `--discover` prints a catalog"
+        raise ConfigurationError(message)
     for place, entry in enumerate(streams, 1):
         wrong = _wrong_in_entry(entry)
         if wrong:
-            raise ConfigurationError(f"--catalog: entry {place} of `streams` {wrong}; `--discover` prints a catalog")
+            message = f"--catalog: entry {place} of `streams` {wrong}; `--discover` prints a catalog"
+            raise ConfigurationError(message)
     return content
 
 
@@ -60,20 +62,26 @@ def _is_metadata(one: Any) -> bool:
 
 
 def read_state(file: IO[str], logger: logging.Logger) -> dict[str, Any]:
-    """Read the file of `--state`.
+    """Read the file of `--state`, and say what of it is not taken as it is.
 
     Raises:
         ConfigurationError: It is no state.
     """
     content = _read(file, "--state")
-    state = unwrap_state(content, logger)
-    if not state["bookmarks"]:
+    state = unwrap_state(content)
+    bookmarks = state["bookmarks"]
+    if not bookmarks:
         logger.warning("--state: no bookmark in it; everything is read from the start")
+    elif state is not content:
+        logger.info("--state: unwrapped; it has bookmarks of %s", ", ".join(bookmarks))
+    unknown = [name for name in bookmarks if name not in STREAMS]
+    if unknown:
+        logger.warning("--state: bookmarks of %s are kept but not used: no streams of this tap", _named(unknown))
     return state
 
 
-def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
-    """State of what an option or a caller gave, its bookmarks checked; a wrapper whose meaning is plain is taken off.
+def unwrap_state(content: Any) -> dict[str, Any]:
+    """State, its bookmarks checked, of what is one or holds one where it is plain what was meant.
 
     Raises:
         ConfigurationError: It is no state, or a bookmark in it is none.
@@ -84,40 +92,38 @@ def unwrap_state(content: Any, logger: logging.Logger) -> dict[str, Any]:
         if wrapper is None:
             break
         if wrapper == "completed" and inner.get("partial"):
-            raise ConfigurationError(
-                "--state: a state and a partial one side by side; give what `meltano state get` prints"
-            )
+            message = "--state: a state and a partial one side by side; give what `meltano state get` prints"
+            raise ConfigurationError(message)
         inner = inner[wrapper]
     if not isinstance(inner, dict):
         kind = "null" if inner is None else f"a JSON {_kind(inner)}"
-        raise ConfigurationError(f"--state: {kind}, no state; {FIRST_RUN_HELP}")
-    if "bookmarks" not in inner:
-        inner = {"bookmarks": _bare_bookmarks(inner)} if inner else {"bookmarks": {}}
-    _check_bookmarks(inner["bookmarks"], logger)
-    if inner is not content and content:
-        logger.info("--state: unwrapped; its bookmarks are of %s", ", ".join(inner["bookmarks"]) or "no stream")
-    return inner
+        message = f"--state: {kind}, no state; {FIRST_RUN_HELP}"
+        raise ConfigurationError(message)
+    state = inner if "bookmarks" in inner else {"bookmarks": _bare_bookmarks(inner)}
+    _check_bookmarks(state["bookmarks"])
+    return state
 
 
 def _bare_bookmarks(content: dict[str, Any]) -> dict[str, Any]:
     if all(name in STREAMS and isinstance(bookmark, dict) for name, bookmark in content.items()):
         return content
-    raise ConfigurationError(f"--state: an object without `bookmarks`, no state; {FIRST_RUN_HELP}")
+    message = f"--state: an object without `bookmarks`, no state; {FIRST_RUN_HELP}"
+    raise ConfigurationError(message)
 
 
-def _check_bookmarks(bookmarks: Any, logger: logging.Logger) -> None:
+def _check_bookmarks(bookmarks: Any) -> None:
     if not isinstance(bookmarks, dict):
-        raise ConfigurationError(f"--state: `bookmarks` is a JSON {_kind(bookmarks)}, no object; {FIRST_RUN_HELP}")
+        message = f"--state: `bookmarks` is a JSON {_kind(bookmarks)}, no object; {FIRST_RUN_HELP}"
+        raise ConfigurationError(message)
     wrong = [said for name, bookmark in bookmarks.items() if (said := _wrong_in_bookmark(name, bookmark))]
     if wrong:
         raise ConfigurationError("\n".join(["Invalid state (--state):", *(f"  - {one}" for one in wrong)]))
     unknown = [name for name in bookmarks if name not in STREAMS]
     if unknown and len(unknown) == len(bookmarks):
-        raise ConfigurationError(
+        message = (
             f"--state: bookmarks of {_named(unknown)}, which are no streams of this tap; is it another tap's state?"
         )
-    if unknown:
-        logger.warning("--state: bookmarks of %s are kept but not used: no streams of this tap", _named(unknown))
+        raise ConfigurationError(message)
 
 
 def _wrong_in_bookmark(name: str, bookmark: Any) -> str | None:
@@ -144,16 +150,19 @@ def _read(file: IO[str], option: str) -> Any:
     try:
         text = file.read().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{option}: no UTF-8 text") from None
+        message = f"{option}: no UTF-8 text"
+        raise ConfigurationError(message) from None
     if not text.strip():
         help_ = f"; {FIRST_RUN_HELP}" if option == "--state" else ""
-        raise ConfigurationError(f"{option}: the file is empty{help_}")
+        message = f"{option}: the file is empty{help_}"
+        raise ConfigurationError(message)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         several = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
         help_ = ": it holds several JSON values; give the last one alone (`tail -1`)" if several else f": {error}"
-        raise ConfigurationError(f"{option}: the file is no JSON{help_}") from None
+        message = f"{option}: the file is no JSON{help_}"
+        raise ConfigurationError(message) from None
 
 
 def _kind(value: Any) -> str:

@@ -24,7 +24,7 @@ from tap_signalwire_logs.families import FAMILIES, families_by_ids_setting
 from tap_signalwire_logs.origin import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
@@ -205,7 +205,7 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Emit `ACTIVATE_VERSION` messages",
-        description="Whether a stream with the replication method FULL_TABLE begins with an `ACTIVATE_VERSION` message.",
+        description="Whether a stream that is read in FULL_TABLE mode begins with an `ACTIVATE_VERSION` message.",
     ),
 ).to_dict()
 
@@ -310,9 +310,10 @@ class _Checker:
         try:
             return parse(value)
         except ValueError as error:
-            self.errors.extend(
-                f"`{name}`{line}" if line[0] in ".:" else f"`{name}`: {line}" for line in str(error).split("\n")
-            )
+            # A line that begins with a point tells of a part of the setting.
+            for line in str(error).split("\n"):
+                place, _, what = line.partition(": ") if line.startswith(".") else ("", "", line)
+                self.errors.append(f"`{name}{place}`: {what}")
             return default
 
     def unknown(self) -> None:
@@ -538,6 +539,8 @@ def _faker_config(value: Any) -> dict[str, Any]:
     return config
 
 
+OBJECT_SETTINGS = frozenset({"stream_maps", "stream_map_config", "faker_config"})
+
 REMOVED = (None, "__NULL__")
 """What takes a stream or a property out of the output."""
 
@@ -619,15 +622,15 @@ def from_environment(texts: Mapping[str, str]) -> dict[str, Any]:
 
     What can't be read stays text, which the check then refuses.
     """
-    properties = CONFIG_JSONSCHEMA["properties"]
-    return {name: _from_text(text, properties.get(name, {}).get("type", ())) for name, text in texts.items()}
+    return {name: _from_text(name, text) for name, text in texts.items()}
 
 
-def _from_text(text: str, types: Sequence[str]) -> Any:
-    if "array" not in types and "object" not in types:
+def _from_text(name: str, text: str) -> Any:
+    is_list = any(name == ids_setting for ids_setting, _, _ in IDS_SETTINGS)
+    if not is_list and name not in OBJECT_SETTINGS:
         return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return text.split(",") if "array" in types and text.strip() and text.strip()[0] not in "[{" else text
+        return text.split(",") if is_list and text.strip() and text.strip()[0] not in "[{" else text
     return value if isinstance(value, (list, dict)) else text

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import click
 from msgspec import json as msgspec_json
 from singer_sdk import Stream, Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -38,6 +37,7 @@ from tap_signalwire_logs.exact_json import decode_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    import click
     from singer_sdk.helpers.types import Context
     from singer_sdk.mapper import StreamMap
     from singer_sdk.singerlib.encoding.simple import Message
@@ -216,12 +216,13 @@ class SingerStream(Stream):
     def _written_batches(self, *, write_messages: bool) -> Iterator[int]:
         """Write the batches, no more records than a connection test asks for; gives the number written of each."""
         left = self.ABORT_AT_RECORD_COUNT
+        alias = self._alias_of_unaltered_records()
         batches = self.extract()
         try:
             for batch in batches:
                 part = batch[:left]
                 try:
-                    yield self._write_batch(part) if write_messages else 0
+                    yield self._write_batch(part, alias) if write_messages else 0
                 except Exception as error:
                     if isinstance(batches, GeneratorType):
                         batches.throw(error)  # The stream ends as one that failed, and cleans up.
@@ -237,9 +238,8 @@ class SingerStream(Stream):
     def _is_target_gone(self) -> bool:
         return self._singer_writer is not None and self._singer_writer.is_target_gone
 
-    def _write_batch(self, batch: list[bytes]) -> int:
+    def _write_batch(self, batch: list[bytes], alias: str | None) -> int:
         """Write a batch; gives the number of RECORD messages, which filters and copies change."""
-        alias = self._alias_of_unaltered_records()
         if alias and self._singer_writer:
             self._singer_writer.write_records_json(alias, batch, self._stream_version)
             return len(batch)
@@ -427,7 +427,7 @@ class SingerTap(Tap):
         for variable, text in os.environ.items():
             name = variable.removeprefix(prefix).lower()
             # Meltano gives the parts of an object variables of their own.
-            if variable.startswith(prefix) and name not in {"loglevel"} and not name.startswith(("_", *objects)):
+            if variable.startswith(prefix) and name != "loglevel" and not name.startswith(("_", *objects)):
                 texts[name] = text
         return cls.parse_environment(texts)
 
@@ -453,12 +453,14 @@ def _register_maps(tap: Tap, entry: CatalogEntry) -> None:
     try:
         tap.mapper.register_raw_streams_from_catalog(Catalog([(entry.tap_stream_id, entry)]))
     except SingerSDKError as error:
-        raise ConfigurationError(f"`stream_maps` or `flattening_*`, for {name}: {error}") from None
+        message = f"`stream_maps` or `flattening_*`, for {name}: {error}"
+        raise ConfigurationError(message) from None
     except Exception as error:  # noqa: BLE001 - an alias is an expression, and can raise anything
         message = f"`stream_maps`, `faker_config` or the catalog can't be used for {name}: {type(error).__name__}"
         raise ConfigurationError(message) from None
     if not all(isinstance(one.stream_alias, str) and one.stream_alias for one in tap.mapper.stream_maps[name]):
-        raise ConfigurationError(f"`stream_maps`: the `__alias__` of {name} must be a text")
+        message = f"`stream_maps`: the `__alias__` of {name} must be a text"
+        raise ConfigurationError(message)
 
 
 def with_classic_selection(catalog: dict[str, Any]) -> dict[str, Any]:
@@ -485,11 +487,14 @@ def _settings_file(name: str) -> dict[str, Any]:
         content = json.loads(Path(name).read_text(encoding="utf-8-sig"))
     except ValueError as error:
         kind = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"JSON: {error}"
-        raise ConfigurationError(f"--config: {name} is no {kind}") from None
+        message = f"--config: {name} is no {kind}"
+        raise ConfigurationError(message) from None
     except OSError as error:
-        raise ConfigurationError(f"--config: {name} can't be read: {error.strerror}") from None
+        message = f"--config: {name} can't be read: {error.strerror}"
+        raise ConfigurationError(message) from None
     if not isinstance(content, dict):
-        raise ConfigurationError(f"--config: {name} holds no JSON object of settings")
+        message = f"--config: {name} holds no JSON object of settings"
+        raise ConfigurationError(message)
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -36,6 +37,9 @@ REPEATED_SECONDS = 1.0
 
 TARGET_GONE = 1
 
+NO_OUTPUT = DISK_FULL | {errno.EBADF, errno.EIO, errno.EPIPE}
+"""What no other stream could be written with either."""
+
 GARBAGE_THRESHOLD = 20_000
 """Objects made and not freed, after which the garbage collector looks for circles among them."""
 
@@ -69,7 +73,7 @@ class TapSignalWireLogs(SingerTap):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take a state that was checked, or unwrapped where it is plain what it is."""
-        super().load_state(unwrap_state(state, self.logger))
+        super().load_state(unwrap_state(state))
 
     def sync_all(self) -> None:  # type: ignore[misc]  # the SDK's ends with the first stream that fails
         """Sync each selected stream; one that fails keeps no other from running.
@@ -86,10 +90,11 @@ class TapSignalWireLogs(SingerTap):
                 try:
                     stream.sync()
                 except Exception as error:
-                    if isinstance(error, OSError) and (error.errno in DISK_FULL or not stream.selected):
+                    if isinstance(error, OSError) and error.errno in NO_OUTPUT:
                         raise
                     failed.append(stream.name)
-                    log_failure(self.logger, error, stream.name)
+                    if self.exit_code != TARGET_GONE:
+                        log_failure(self.logger, error, stream.name)
         finally:
             self._close()
         if self._signal:

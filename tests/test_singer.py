@@ -27,7 +27,7 @@ from tap_signalwire_logs.families import FAMILIES
 from tap_signalwire_logs.singer import SingerStream, SingerTap, SingerWriter, StreamMapError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from singer_sdk.helpers.types import Context
 
@@ -41,7 +41,7 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
             "status": "delivered",
             "number_of_segments": 3,
             "charge": Decimal("0.00415"),
-            "charge_details": [{"description": "Ünï \u2028 \"quoted\"", "charge": Decimal("0.00415")}],
+            "charge_details": [{"description": 'Ünï \u2028 "quoted"', "charge": Decimal("0.00415")}],
             "created_at": "2026-01-31T08:00:00Z",
         },
         {"id": "c38dacad-2f6c-4de1-93d6-cc732e0c70c5", "status": "sent", "created_at": "2026-01-31T09:00:00Z"},
@@ -131,11 +131,11 @@ class OurTap(SingerTap):
         return [OurStream(self, name) for name in BY_NAME]
 
 
-def messages_of(tap: Tap) -> list[dict[str, Any]]:
+def messages_of(tap: Tap, run: Callable[[], object] | None = None) -> list[dict[str, Any]]:
     """What a tap writes, without STATEs and moments."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
     with redirect_stdout(out):
-        tap.sync_all()
+        (run or tap.sync_all)()
         out.flush()
     assert isinstance(out.buffer, io.BytesIO)
     lines = out.buffer.getvalue().decode().split("\n")
@@ -164,13 +164,13 @@ def both(config: dict[str, Any], catalog: dict[str, Any] | None) -> tuple[Any, A
     """What the plain tap and ours write; the word 'refused' where one raises."""
     outcomes: list[Any] = []
     for tap in (PlainTap, OurTap):
+        expected = Exception if tap is PlainTap else (ConfigurationError, TapError)
         try:
             outcomes.append(messages_of(tap(config=copy.deepcopy(config), catalog=copy.deepcopy(catalog))))
-        except Exception as error:  # noqa: BLE001 - a plain tap raises what comes
-            outcomes.append(f"refused: {type(error).__name__}" if tap is PlainTap else "refused")
-            assert tap is PlainTap or isinstance(error, (ConfigurationError, TapError)), error
+        except expected:
+            outcomes.append("refused")
     plain, ours = outcomes
-    return ("refused" if isinstance(plain, str) else plain), ours
+    return plain, ours
 
 
 MAPS: list[dict[str, Any]] = [
@@ -196,7 +196,7 @@ FLATTENING: list[dict[str, Any]] = [
 ]
 
 
-def edit_nothing(entry: dict[str, Any]) -> None:  # noqa: ARG001
+def edit_nothing(entry: dict[str, Any]) -> None:
     """The catalog as it was discovered."""
 
 
@@ -401,8 +401,7 @@ def test_a_connection_test_writes_one_record_of_each_selected_stream() -> None:
     for entry in catalog["streams"]:
         root_of(entry)["selected"] = entry["tap_stream_id"] != "video_logs"
     tap = OurTap(config={}, catalog=catalog)
-    tap.sync_all = tap.run_connection_test  # type: ignore[method-assign]
-    messages = messages_of(tap)
+    messages = messages_of(tap, tap.run_connection_test)
     assert [(one["type"], one["stream"]) for one in messages] == [
         (kind, name) for name in ("message_logs", "voice_log_events") for kind in ("SCHEMA", "RECORD")
     ]
