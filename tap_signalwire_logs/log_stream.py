@@ -167,7 +167,7 @@ class LogStream(SingerStream):
             return
         was_emitted = bool(has_entry or (log.log_id in state.pending and state.pending[log.log_id].fingerprint))
         digest = step.digest or fingerprint(step.records) if has_entry else None
-        is_kept = state.failed(log.log_id, _created(item), digest, is_not_found=is_not_found)
+        is_kept = state.failed(log.log_id, _created(item), digest, is_not_found=is_not_found and not has_entry)
         if has_entry:
             report.entry_stands_in(error, is_kept=is_kept)
         elif is_not_found and not is_kept:
