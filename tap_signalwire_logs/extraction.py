@@ -128,6 +128,7 @@ class BatchQueue:
         self._batches: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room: asyncio.Event
+        self._is_full = False
 
     def open(self) -> None:
         """Begin to take batches on the running loop."""
@@ -138,6 +139,7 @@ class BatchQueue:
         """Hand on a batch once there is room."""
         while self._batches.qsize() >= BATCHES_IN_QUEUE:
             self._room.clear()
+            self._is_full = True
             if self._batches.qsize() >= BATCHES_IN_QUEUE:
                 await self._room.wait()
         self._batches.put(batch)
@@ -153,7 +155,8 @@ class BatchQueue:
             queue.Empty: None came in so many seconds.
         """
         batch = self._batches.get(timeout=seconds) if seconds else self._batches.get_nowait()
-        if self._loop:
+        if self._loop and self._is_full:
+            self._is_full = False
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._room.set)
         return batch

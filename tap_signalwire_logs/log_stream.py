@@ -6,7 +6,8 @@ import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from singer_sdk import SchemaDirectory, StreamSchema
@@ -17,7 +18,7 @@ from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
 from tap_signalwire_logs.extraction import Extraction, Job
 from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros, to_text
-from tap_signalwire_logs.logs import Outcome, RangeRetried, RangeUnread, WindowClosed
+from tap_signalwire_logs.logs import Outcome, RangeRetried, RangeUnread
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import RecordDecoder
 from tap_signalwire_logs.singer import SingerStream
@@ -38,6 +39,7 @@ SETTLED_AFTER = timedelta(hours=1)
 
 STATE_SHARE = 0.01
 RECORD_BYTES = 500
+MIN_STATE_BYTES = 2_000
 STATE_EVERY_SECONDS = 30.0
 MAX_NAMED = 10
 
@@ -82,17 +84,19 @@ class LogStream(SingerStream):
             with self._new_extraction(client, state) as extraction:
                 for batch in extraction.batches(self._tap.stop, self.flush):
                     self._set_clock(extraction, state)
-                    steps = [self._decide(item, state) for item in batch.items]
-                    yield [record for step in steps if step.is_written for record in step.records]
+                    outcomes = [item for item in batch.items if isinstance(item, Outcome)]
+                    for one in outcomes:
+                        self._decide(one, state)
+                    yield [record for one in outcomes if one.is_written for record in one.records]
                     # The batch has been written.
-                    for step in steps:
-                        self._note(step, state, report)
+                    for item in batch.items:
+                        self._note(item, state, report)
                     progress.records = self.written - written_before
                     progress.refreshed = min(report.refreshed, progress.records)
                     progress.missing = len(report.missing)
                     progress.at(batch.share)
-                    self._write_state_if_due(state, len(steps))
-                    if any(isinstance(step.item, WindowClosed) for step in steps):
+                    self._write_state_if_due(state, len(batch.items))
+                    if len(outcomes) < len(batch.items):
                         progress.closed()
                 report.flaws = extraction.flaws
             report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
@@ -112,48 +116,51 @@ class LogStream(SingerStream):
             progress.incomplete = report.not_read
             progress.finish(outcome)
 
-    def _decide(self, item: Item, state: LogState) -> _Step:
-        """What an item comes to: which records are written, and whether its log is final."""
-        if not isinstance(item, Outcome) or item.fields is None:
-            return _Step(item)
-        log_id, records = item.log.log_id, item.records
-        is_final = self.is_final(item.fields, state.now)
-        pending = state.pending.get(log_id) if self._ids is None else None
-        if is_final and pending is None:
-            return _Step(item, records, "", is_final=True)
-        digest = fingerprint(records)
-        is_written = pending is None or pending.fingerprint != digest
-        return _Step(item, records, digest, is_final=is_final, is_written=is_written, is_refreshed=pending is not None)
+    def _decide(self, outcome: Outcome, state: LogState) -> None:
+        """Decide whether a log is final, and whether its records are written."""
+        if outcome.fields is None:
+            return
+        outcome.is_final = self.is_final(outcome.fields, state.now)
+        pending = state.pending.get(outcome.log.log_id)
+        if pending is None:
+            outcome.is_written = True
+            if not outcome.is_final:
+                outcome.digest = fingerprint(outcome.records)
+            return
+        outcome.digest = fingerprint(outcome.records)
+        outcome.is_written = pending.fingerprint != outcome.digest
+        outcome.is_refreshed = True
 
-    def _note(self, step: _Step, state: LogState, report: _Report) -> None:
+    def _note(self, item: Item, state: LogState, report: _Report) -> None:
         """Keep in the state what came of an item, and in the report what did not come."""
-        item = step.item
         if isinstance(item, Outcome):
-            if item.log.is_discovered:
-                state.advance(item.log.created)
-            if step.is_written and step.is_refreshed:
-                report.refreshed += len(step.records)
+            log = item.log
+            if log.is_discovered:
+                state.advance(log.created)
+            if item.is_refreshed and item.is_written:
+                report.refreshed += len(item.records)
             if item.error is not None:
-                self._note_failure(item, step, state, report)
-            elif self._ids is None:
-                self._note_success(item, step, state)
+                self._note_failure(item, state, report)
+            elif item.is_final and not item.is_refreshed:
+                state.done_with(log.log_id, log.created)
+            else:
+                self._note_success(item, state)
         elif isinstance(item, RangeUnread):
-            is_kept = state.range_unread(item.start, item.end)
-            report.range_unread(item, is_kept=is_kept)
+            report.range_unread(item, is_kept=state.range_unread(item.start, item.end))
         elif isinstance(item, RangeRetried):
             state.range_retried(item.start, item.end)
         else:
             state.advance(item.newest)
 
-    def _note_success(self, item: Outcome, step: _Step, state: LogState) -> None:
-        log_id, is_rare = item.log.log_id, not step.is_final and self.is_rare(item.fields)
-        if step.is_written:
-            created = item.log.created or 0 if step.is_final else _created(item)
-            state.emitted(log_id, created, step.digest, is_final=step.is_final, is_rare=is_rare)
+    def _note_success(self, outcome: Outcome, state: LogState) -> None:
+        log_id, is_final = outcome.log.log_id, outcome.is_final
+        is_rare = not is_final and self.is_rare(outcome.fields)
+        if outcome.is_written:
+            state.emitted(log_id, _created(outcome), outcome.digest, is_final=is_final, is_rare=is_rare)
         else:
-            state.checked(log_id, is_final=step.is_final, is_rare=is_rare)
+            state.checked(log_id, is_final=is_final, is_rare=is_rare)
 
-    def _note_failure(self, item: Outcome, step: _Step, state: LogState, report: _Report) -> None:
+    def _note_failure(self, item: Outcome, state: LogState, report: _Report) -> None:
         """Keep a log whose get had no answer for later runs, unless it is gone or its time is over."""
         log, error = item.log, item.error
         assert error is not None  # noqa: S101 - the caller knows
@@ -163,10 +170,10 @@ class LogStream(SingerStream):
             (report.log_missing if is_not_found else report.log_not_read)(log, error)
             return
         if has_entry and item.fields.discarded_at:
-            state.emitted(log.log_id, _created(item), step.digest, is_final=True)
+            state.emitted(log.log_id, _created(item), item.digest, is_final=True)
             return
         was_emitted = bool(has_entry or (log.log_id in state.pending and state.pending[log.log_id].fingerprint))
-        digest = step.digest or fingerprint(step.records) if has_entry else None
+        digest = item.digest or fingerprint(item.records) if has_entry else None
         is_kept = state.failed(log.log_id, _created(item), digest, is_not_found=is_not_found and not has_entry)
         if has_entry:
             report.entry_stands_in(error, is_kept=is_kept)
@@ -211,7 +218,7 @@ class LogStream(SingerStream):
         """Write the state, unless STATE messages would be more than a hundredth of the output."""
         self._records_since_state += records
         since = time.monotonic() - self._last_state
-        is_worth_it = self._records_since_state * RECORD_BYTES * STATE_SHARE >= self._state_size
+        is_worth_it = self._records_since_state * RECORD_BYTES * STATE_SHARE >= max(self._state_size, MIN_STATE_BYTES)
         if not self._keeps_state or not (is_worth_it or since >= STATE_EVERY_SECONDS):
             return
         state.save()
@@ -294,11 +301,11 @@ class LogStream(SingerStream):
             if isinstance(stream, LogStream) and stream.path == self.path and stream.subresource is None
         )
 
-    @property
+    @cached_property
     def _ids(self) -> ConfiguredIds | None:
         return self._tap.settings.ids.get(self.ids_setting) if self.ids_setting else None
 
-    @property
+    @cached_property
     def _keeps_state(self) -> bool:
         return self.replication_method != REPLICATION_FULL_TABLE and self._ids is None
 
@@ -307,17 +314,6 @@ class LogStream(SingerStream):
         """Streams of which a STATE of this run tells."""
         selected = {name for name, stream in self._tap.streams.items() if stream.selected}
         return len(selected | self._tap.state.get("bookmarks", {}).keys() | {self.name})
-
-
-class _Step(NamedTuple):
-    """An item, the records to write of it, their fingerprint, and what is known of the log by them."""
-
-    item: Item
-    records: list[bytes] = []  # noqa: RUF012 - nobody adds to it
-    digest: str = ""
-    is_final: bool = False
-    is_written: bool = True
-    is_refreshed: bool = False
 
 
 class _Report:
@@ -434,8 +430,8 @@ def _changed_lately(fields: Fields, now: int) -> bool:
 
 def _is_some(charge: Any) -> bool:
     """Whether a charge, which may be sent as text, is more than nothing."""
-    if isinstance(charge, Decimal):
-        return bool(charge)
+    if isinstance(charge, int | float | Decimal):
+        return charge != 0
     try:
         return bool(Decimal(str(charge)))
     except InvalidOperation:

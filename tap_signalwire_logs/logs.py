@@ -38,12 +38,20 @@ class Outcome:
         records: Its records, each a JSON object that keeps the promises of the schema.
         fields: The log's typed values; None where nothing of it is known.
         error: Why its get had no answer. With `fields`, its list entry stands in for it.
+        digest: Fingerprint of the records; empty where nobody will compare it.
+        is_final: Whether the service will change the log no more.
+        is_written: Whether the records are written.
+        is_refreshed: Whether an earlier run wrote records of the log.
     """
 
     log: Log
     records: list[bytes] = field(default_factory=list)
     fields: Fields = None
     error: RequestError | None = None
+    digest: str = ""
+    is_final: bool = False
+    is_written: bool = False
+    is_refreshed: bool = False
 
 
 class WindowClosed(NamedTuple):

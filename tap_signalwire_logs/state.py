@@ -166,16 +166,22 @@ class LogState:
         """Note that a pending log was found unchanged."""
         log = self.pending[log_id]
         if is_final or self.now - log.created >= self._refresh:
-            self._done_with(log_id, log.created)
+            self.done_with(log_id, log.created)
             return
         self.pending[log_id] = log.after_check(self.now, is_rare=is_rare)
 
     def emitted(self, log_id: str, created: int, digest: str, *, is_final: bool, is_rare: bool = False) -> None:
         """Note that a log's records, with this fingerprint, have been written."""
         if is_final or self.now - created >= self._refresh:
-            self._done_with(log_id, created)
+            self.done_with(log_id, created)
         else:
             self._remember(log_id, PendingLog(created, digest, is_rare=is_rare))
+
+    def done_with(self, log_id: str, created: int | None) -> None:
+        """Note that a log is not fetched again."""
+        self.pending.pop(log_id, None)
+        if created is not None and created >= self._next_start:
+            self._recent.append((created, log_id))
 
     def failed(self, log_id: str, created: int, digest: str | None = None, *, is_not_found: bool = False) -> bool:
         """Note that a log's get had no answer; False where it is given up: gone, or its time is over.
@@ -190,7 +196,7 @@ class LogState:
         since = self.now if log.failing_since is None else log.failing_since
         not_found = log.not_found + 1 if is_not_found else 0
         if not_found >= RUNS_TO_BE_GONE or self.now - since >= self._refresh:
-            self._done_with(log_id, created)
+            self.done_with(log_id, created)
             return False
         written = log.fingerprint if digest is None else digest
         self._remember(log_id, replace(log, fingerprint=written, failing_since=since, not_found=not_found))
@@ -257,11 +263,6 @@ class LogState:
             self.pending[log_id] = log
         else:
             self._cap_bookmark(log.created)
-
-    def _done_with(self, log_id: str, created: int) -> None:
-        self.pending.pop(log_id, None)
-        if created >= self._next_start:
-            self._recent.append((created, log_id))
 
     def _start_after(self, bookmark: int) -> int:
         """Where the run after one that left a bookmark begins to list."""

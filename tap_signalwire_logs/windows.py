@@ -78,7 +78,7 @@ class Window:
         return self.start <= created and (self.is_open_ended or created < self.end)
 
     def list_params(self, granularity: FilterGranularity) -> list[dict[str, str]]:
-        """Query parameters of lists that together hold every log of the window, whatever the service's boundary rule."""
+        """Parameters of lists that together hold every log of the window, whatever the service's boundary rule."""
         in_seconds = granularity is FilterGranularity.TIMESTAMPS
         upper: dict[str, str] = {}
         if not self.is_open_ended:
@@ -134,7 +134,7 @@ def is_too_full(logs: int, span: int, window: Window, target: int = TARGET_LOGS)
     """Whether to split a window, of whose list `logs` logs, `span` microseconds apart, have been read so far."""
     if logs >= MAX_LOGS:
         return True
-    return span > 0 and logs * window.width > 2 * target * span
+    return logs >= target // 4 and span > 0 and logs * window.width > 2 * target * span
 
 
 def probe_instant(created: list[int]) -> int | None:
