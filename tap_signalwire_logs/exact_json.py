@@ -99,15 +99,3 @@ def _repair_escape(found: re.Match[str]) -> str:
     if found["backslash"]:
         return r"\\"
     return f"\\u{ord(found['control']):04x}" if found["control"] else found.group()
-
-
-# The old way, until the client that uses it is replaced.
-
-_ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u[dD][89a-fA-F]..|\\.", re.DOTALL)
-
-
-def without_lone_surrogates(body: bytes | bytearray) -> bytes:
-    """JSON in which halves of a character, as a text that was cut may hold, are U+FFFD: no decoder takes them."""
-    return _ESCAPE.sub(
-        lambda found: rb"\ufffd" if len(found.group()) == len(rb"\ud800") else found.group(), bytes(body)
-    )

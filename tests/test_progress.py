@@ -289,3 +289,16 @@ def test_records_on_a_terminal_are_not_mixed_with_a_moving_line(tmp_path: Path) 
     text = run_on_terminal(terminal, tmp_path, stdout=terminal.theirs)
     assert "\x1b" not in text
     assert CLOSING.search(text)
+
+
+def test_a_closed_stderr_costs_no_record(tmp_path: Path) -> None:
+    with Simulator(messages=30, seed=7, days=3) as sim:
+        config = write_json(tmp_path / "config.json", config_for(sim))
+        run = subprocess.run(
+            ["sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, "--config", config],
+            stdout=subprocess.PIPE,
+            timeout=60,
+            check=True,
+            env=environment(),
+        )
+        assert run.stdout.count(b'"type":"RECORD"') == len(sim.truth())

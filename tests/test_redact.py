@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from singer_sdk.logging import StructuredFormatter
 
 from tap_signalwire_logs.redact import Redactor, escape_controls, install, redact
+from tests.simulator import Simulator
+from tests.support.run import config_for, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 TOKEN = 'PT+ab/c=d"\u00e9 99'
 PROJECT = "c38dacad-2f6c-4711-9003-000732000705"
@@ -218,3 +221,22 @@ def test_to_install_it_again_adds_no_work(lines: Callable[[], list[str]]) -> Non
     assert logging.getLogRecordFactory() is factory
     logging.getLogger("somebody.else").info("another secret")
     assert lines()[0] == "[redacted]"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 500])
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_what_a_server_echoes_reaches_no_log(status: int, level: str, tmp_path: Path) -> None:
+    with Simulator(messages=3, seed=7, days=2) as sim:
+        basic = base64.b64encode(f"{sim.project_id}:{sim.api_token}".encode()).decode()
+        said = (
+            f"{sim.api_token} Basic {basic} \x1b[31m\r\n2026-01-31 08:00:00,000 | ERROR | forged +1\u00a05550100001ext5"
+        )
+        entry = dict.fromkeys(("type", "code", "message", "attribute", "url"), said)
+        body = json.dumps({"error": said, "errors": [entry, entry]}).encode()
+        headers = {"x-request-id": sim.api_token}
+        sim.fault("status", path="/logs", times=None, status=status, body=body, headers=headers)
+        run = run_tap(tmp_path, config_for(sim, backoff_max_tries=2), LOGLEVEL=level)
+    assert run.code == 1
+    assert str(status) in run.log
+    for part in (sim.api_token, basic, "\x1b", "\r", "\n2026-01-31", "5550100001"):
+        assert part not in run.log + run.stdout
