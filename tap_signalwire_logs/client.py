@@ -299,11 +299,11 @@ class Client:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if waiter in queue:
+                queue.remove(waiter)
+            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._in_flight -= 1
                 self._hand_out()
-            else:
-                queue.remove(waiter)
             raise
         self._in_flight -= 1  # `_attempt` counts it again
 

@@ -198,11 +198,13 @@ class _EpollSockets:
             self._watched.discard(fd)
             with suppress(OSError):  # closed already
                 self._epoll.unregister(fd)
-        elif fd in self._watched:
-            self._epoll.modify(fd, _EPOLL_EVENTS[what])
-        else:
-            self._watched.add(fd)
-            self._epoll.register(fd, _EPOLL_EVENTS[what])
+            return
+        if fd in self._watched:
+            with suppress(FileNotFoundError):  # closed without a word, and its number is another socket's now
+                self._epoll.modify(fd, _EPOLL_EVENTS[what])
+                return
+        self._watched.add(fd)
+        self._epoll.register(fd, _EPOLL_EVENTS[what])
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
@@ -308,8 +310,9 @@ class CurlTransport:
         self._multi.add_handle(curl)
         try:
             return await transfer.future
-        except BaseException:
-            self._drop(curl)
+        except asyncio.CancelledError:
+            if self._in_flight.get(curl) is transfer:  # it may be another's by now
+                self._drop(curl)
             raise
 
     def close(self) -> None:
@@ -368,6 +371,9 @@ class CurlTransport:
     def _on_due(self) -> None:
         self._due = math.inf
         self._act([(pycurl.SOCKET_TIMEOUT, 0)])
+        # libcurl names a moment once: where its clock says that we are early, it says nothing.
+        if self._due == math.inf and self._in_flight and (milliseconds := self._multi.timeout()) >= 0:
+            self._on_timer(max(milliseconds, 1))
 
     def _act(self, ready: list[tuple[int, int]]) -> None:
         """Have libcurl move bytes on the sockets that are ready."""

@@ -56,16 +56,22 @@ class Door:
         return connection
 
 
+def certified(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's context with a certificate for a host, and the bundle with the authority that issued it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    bundle = folder / f"authority-of-{host}.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    return context, bundle
+
+
 class TlsDoor(Door):
     """Ends TLS for `HOST`, with a certificate of an authority of its own, whose bundle is at `bundle`."""
 
     def __init__(self, onward: tuple[str, int], folder: Path) -> None:
         super().__init__(onward)
-        authority = trustme.CA()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(HOST).configure_cert(self._context)
-        self.bundle = folder / "authority.pem"
-        authority.cert_pem.write_to_path(str(self.bundle))
+        self._context, self.bundle = certified(HOST, folder)
 
     def _open(self, connection: socket.socket) -> socket.socket:
         return self._context.wrap_socket(connection, server_side=True)
@@ -100,8 +106,7 @@ class Proxy(Door):
 
     def url_with(self, password: str) -> str:
         """URL with a password as a user writes it."""
-        scheme, host = ("https", HOST) if self._tls else ("http", "127.0.0.1")
-        return f"{scheme}://{self.USER}:{password}@{host}:{self.address[1]}"
+        return f"{'https' if self._tls else 'http'}://{self.USER}:{password}@127.0.0.1:{self.address[1]}"
 
     def _open(self, connection: socket.socket) -> socket.socket:
         if self._tls:
@@ -132,12 +137,13 @@ class Scripted:
 
 @dataclass
 class Reply:
-    """Bytes of an answer, `after` seconds; then the connection is kept, closed, or silent for ever (`hang`)."""
+    """Bytes of an answer, `after` seconds; then the connection is kept, closed, cut (`abort`), or silent (`hang`)."""
 
     raw: bytes = b""
     after: float = 0.0
     close: bool = False
     hang: bool = False
+    abort: bool = False
 
 
 def answer(status: int = 200, body: bytes = b'{"ok": true}', **headers: str) -> Reply:
@@ -178,7 +184,10 @@ async def scripted(
         await writer.drain()
         if made.hang:
             await asyncio.Event().wait()
-        return not made.close
+        if made.abort:
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+        return not made.close and not made.abort
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     script.origin = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
