@@ -144,6 +144,37 @@ def _until_it_sleeps(process: int) -> None:
     pytest.fail("the process is never blocked")
 
 
+def test_a_target_that_dies_is_noticed_though_there_is_nothing_to_write(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+from tap_signalwire_logs.singer import SingerWriter
+writer = SingerWriter()
+writer.on_target_gone = lambda: os.write(2, b"gone")
+writer.check_target()
+os.write(2, b"there ")
+sys.stdin.read()
+writer.check_target()
+writer.check_target()
+"""
+    process = subprocess.Popen(
+        [COMMAND[0], "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    assert process.stderr.read(6) == b"there "
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b"gone"
+    assert process.wait(timeout=30) == 0
+    process.stderr.close()
+
+
 # Descriptors
 
 
