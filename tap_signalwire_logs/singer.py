@@ -450,6 +450,8 @@ class SingerTap(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings with messages that say what would be right, and repeat no value."""
         self.append_builtin_config(self.config_jsonschema)
+        # Null is not set: the SDK would take it for a value.
+        self._config = {name: value for name, value in self._config.items() if value is not None}
         try:
             self._config.update(self.check_config(self._config))
         except ConfigurationError as error:

@@ -144,6 +144,18 @@ def _until_it_sleeps(process: int) -> None:
     pytest.fail("the process is never blocked")
 
 
+def test_ctrl_c_that_reaches_the_target_too_is_told_as_ctrl_c(sim: Simulator, tmp_path: Path) -> None:
+    process = hanging(sim, tmp_path)
+    assert process.stdout
+    assert process.stderr
+    process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    log = process.stderr.read()
+    assert process.wait(timeout=30) == 128 + signal.SIGINT
+    assert b"Traceback" not in log
+    process.stderr.close()
+
+
 def test_a_target_that_dies_is_noticed_though_there_is_nothing_to_write(tmp_path: Path) -> None:
     script = """
 import os, sys, time
