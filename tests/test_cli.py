@@ -131,6 +131,20 @@ def test_a_signal_while_the_pipe_is_full_loses_nothing_of_what_was_begun(
     assert b"Traceback" not in log
 
 
+def test_a_signal_ends_a_run_whose_target_reads_no_more(tmp_path: Path) -> None:
+    with Simulator(messages=2_000, seed=7, days=5) as sim:
+        process = start(sim, tmp_path, record_source="list")
+        assert process.stdout
+        assert process.stderr
+        os.read(process.stdout.fileno(), 1)
+        _until_it_sleeps(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+        process.stderr.close()
+
+
 def _until_it_sleeps(process: int) -> None:
     """Wait until a process has used no time for a while: it is blocked."""
     used = before = -1.0
