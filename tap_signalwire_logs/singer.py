@@ -105,13 +105,28 @@ class SingerWriter(MsgSpecWriter):
         try:
             _write_to_stdout(held)
         except BrokenPipeError:
-            self.is_target_gone = True
-            # What is left in the buffer would raise once more when the interpreter closes stdout.
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, sys.stdout.fileno())
-            os.close(devnull)
-            if self.on_target_gone:
-                self.on_target_gone()
+            self._note_target_gone()
+
+    def check_target(self) -> None:
+        """Notice that the target closed the pipe, though there is nothing to write."""
+        try:
+            number = sys.stdout.fileno()
+        except (AttributeError, OSError):
+            return
+        if not self.is_target_gone:
+            poll = select.poll()
+            poll.register(number, 0)
+            if any(event & select.POLLERR for _, event in poll.poll(0)):
+                self._note_target_gone()
+
+    def _note_target_gone(self) -> None:
+        self.is_target_gone = True
+        # What Python's own buffer holds would raise once more when the interpreter closes stdout.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        if self.on_target_gone:
+            self.on_target_gone()
 
 
 def _write_to_stdout(data: bytearray) -> None:
@@ -164,9 +179,10 @@ class SingerStream(Stream):
         self._tap.state_writer.write_state(self.tap_state)
 
     def flush(self) -> None:
-        """Write the records that are held back."""
+        """Write the records that are held back, and notice a target that is gone; to be called before each wait."""
         if self._singer_writer:
             self._singer_writer.flush()
+            self._singer_writer.check_target()
 
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         """Log a message of the SDK's, but for what the tap says itself."""
@@ -434,6 +450,8 @@ class SingerTap(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings with messages that say what would be right, and repeat no value."""
         self.append_builtin_config(self.config_jsonschema)
+        # Null is not set: the SDK would take it for a value.
+        self._config = {name: value for name, value in self._config.items() if value is not None}
         try:
             self._config.update(self.check_config(self._config))
         except ConfigurationError as error:

@@ -183,6 +183,8 @@ class TapSignalWireLogs(SingerTap):
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     def _end_for_target(self) -> None:
+        if self._signal:  # Ctrl-C reaches the target too.
+            return
         self.logger.info("The target closed the pipe: ending")
         self.exit_code = TARGET_GONE
         self.stop.set()

@@ -131,6 +131,20 @@ def test_a_signal_while_the_pipe_is_full_loses_nothing_of_what_was_begun(
     assert b"Traceback" not in log
 
 
+def test_a_signal_ends_a_run_whose_target_reads_no_more(tmp_path: Path) -> None:
+    with Simulator(messages=2_000, seed=7, days=5) as sim:
+        process = start(sim, tmp_path, record_source="list")
+        assert process.stdout
+        assert process.stderr
+        os.read(process.stdout.fileno(), 1)
+        _until_it_sleeps(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+        process.stderr.close()
+
+
 def _until_it_sleeps(process: int) -> None:
     """Wait until a process has used no time for a while: it is blocked."""
     used = before = -1.0
@@ -142,6 +156,49 @@ def _until_it_sleeps(process: int) -> None:
         if used == before and used > 0 and fields[0] == "S":
             return
     pytest.fail("the process is never blocked")
+
+
+def test_ctrl_c_that_reaches_the_target_too_is_told_as_ctrl_c(sim: Simulator, tmp_path: Path) -> None:
+    process = hanging(sim, tmp_path)
+    assert process.stdout
+    assert process.stderr
+    process.send_signal(signal.SIGINT)
+    process.stdout.close()
+    log = process.stderr.read()
+    assert process.wait(timeout=30) == 128 + signal.SIGINT
+    assert b"Traceback" not in log
+    process.stderr.close()
+
+
+def test_a_target_that_dies_is_noticed_though_there_is_nothing_to_write(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+from tap_signalwire_logs.singer import SingerWriter
+writer = SingerWriter()
+writer.on_target_gone = lambda: os.write(2, b"gone")
+writer.check_target()
+os.write(2, b"there ")
+sys.stdin.read()
+writer.check_target()
+writer.check_target()
+"""
+    process = subprocess.Popen(
+        [COMMAND[0], "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    assert process.stderr.read(6) == b"there "
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b"gone"
+    assert process.wait(timeout=30) == 0
+    process.stderr.close()
 
 
 # Descriptors

@@ -336,6 +336,19 @@ def test_flattening_without_a_map_flattens_schema_and_records_alike(tmp_path: Pa
         assert isinstance(record["charge_details"], str)
 
 
+def test_null_is_not_set(sim: Simulator, tmp_path: Path) -> None:
+    names = [
+        "stream_maps",
+        "stream_map_config",
+        "faker_config",
+        "flattening_enabled",
+        "flattening_max_depth",
+        "start_date",
+    ]
+    run = run_tap(tmp_path, config_for(sim, record_source="list", **dict.fromkeys(names)))
+    assert (run.code, len(run.records)) == (0, 300), run.log
+
+
 def test_missing_settings_say_how_to_give_them(tmp_path: Path) -> None:
     run = run_tap(tmp_path, {})
     assert run.code == 1

@@ -429,6 +429,15 @@ def test_a_selection_of_the_classic_form_is_heeded(*, was_selected: bool) -> Non
     assert [stream.name for stream in tap.selected_streams] == ["video_logs"]
 
 
+def test_a_stream_that_a_catalog_names_otherwise_keeps_its_name() -> None:
+    catalog = catalog_of(OurTap)
+    for entry in catalog["streams"]:
+        root_of(entry)["selected"] = entry["tap_stream_id"] == "video_logs"
+        entry["stream"] = f"public-{entry['tap_stream_id']}"
+    messages = messages_of(OurTap(config={}, catalog=catalog))
+    assert [message["stream"] for message in messages] == ["video_logs", "video_logs"]
+
+
 # The hooks
 
 HOOKS = {
