@@ -25,6 +25,7 @@ READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
 """Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
 PR_SET_CHILD_SUBREAPER = 36
 START_SECONDS = 60
+CLOCK = Path(__file__).parent / "clock"
 
 RealPopen = subprocess.Popen
 
@@ -130,7 +131,10 @@ def _can_be_forked(asked: dict[str, Any]) -> bool:
 
 
 def _read_at_start(environment: Any) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+    found = {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+    # The folder that moves the clock of a new interpreter: a fork's clock is moved by its parent.
+    path = [folder for folder in found.pop("PYTHONPATH", "").split(os.pathsep) if folder not in {"", str(CLOCK)}]
+    return {**found, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _set_subreaper(on: int) -> None:
