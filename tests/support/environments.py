@@ -6,7 +6,12 @@ import fcntl
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ENVIRONMENTS = Path(__file__).parent.parent.parent / ".envs"
 
@@ -23,22 +28,56 @@ BIGQUERY = (
     "numpy~=2.2",
 )
 SINGER_TOOLS = ("singer-tools", "singer-tools==0.4.1")
+PRISM = ("prism", "@stoplight/prism-cli@5.16.0")
 TARGET_DUCKDB = ("target-duckdb", "target-duckdb==0.8.0", "duckdb==1.1.3")
 
 
 def environment_of(name: str, *requirements: str, python: str = sys.executable) -> Path:
     """A virtual environment below `.envs/` with these packages, made once and kept; gives its folder of commands."""
     folder = ENVIRONMENTS / name
+    with _made(name, python, *requirements) as is_made:
+        if not is_made:
+            subprocess.run([_command("uv"), "venv", "--quiet", "--clear", "--python", python, folder], check=True)
+            into = ["--python", str(folder / "bin" / "python")]
+            command = [_command("uv"), "pip", "install", "--quiet", *into, *requirements]
+            subprocess.run(command, check=True, cwd=ENVIRONMENTS.parent)
+    return folder / "bin"
+
+
+def prism() -> Path:
+    """The command of Prism, which mocks what an OpenAPI description says; from npm, made once and kept."""
+    name, requirement = PRISM
+    folder = ENVIRONMENTS / name
+    with _made(name, requirement) as is_made:
+        if not is_made:
+            folder.mkdir(exist_ok=True)
+            command = [
+                _command("npm"),
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+                folder,
+                requirement,
+            ]
+            subprocess.run(command, check=True, cwd=folder)
+    return folder / "node_modules" / ".bin" / "prism"
+
+
+@contextmanager
+def _made(name: str, *recipe: str) -> Iterator[bool]:
+    """Whether an environment was made in this way, with no other process at it; it is when the context closes."""
     ENVIRONMENTS.mkdir(exist_ok=True)
-    uv = shutil.which("uv")
-    assert uv, "uv is what the tests are run with"
+    made_with = ENVIRONMENTS / f"{name}.made-with"
+    wanted = "\n".join(recipe)
     with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = folder / "made-with"
-        recipe = "\n".join([python, *requirements])
-        if not made.exists() or made.read_text(encoding="utf-8") != recipe:
-            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", python, folder], check=True)
-            command = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *requirements]
-            subprocess.run(command, check=True, cwd=ENVIRONMENTS.parent)
-            made.write_text(recipe, encoding="utf-8")
-    return folder / "bin"
+        yield made_with.exists() and made_with.read_text(encoding="utf-8") == wanted
+        made_with.write_text(wanted, encoding="utf-8")
+
+
+def _command(name: str) -> str:
+    command = shutil.which(name)
+    assert command, f"{name} is what environments are made with"
+    return command
