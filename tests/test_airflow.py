@@ -40,7 +40,7 @@ def commands() -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres")
 
 
 @pytest.fixture

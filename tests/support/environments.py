@@ -71,10 +71,17 @@ def _made(name: str, *recipe: str) -> Iterator[bool]:
     ENVIRONMENTS.mkdir(exist_ok=True)
     made_with = ENVIRONMENTS / f"{name}.made-with"
     wanted = "\n".join(recipe)
-    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ENVIRONMENTS / f"{name}.lock"):
         yield made_with.exists() and made_with.read_text(encoding="utf-8") == wanted
         made_with.write_text(wanted, encoding="utf-8")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """No other process is in here with the same file."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _command(name: str) -> str:

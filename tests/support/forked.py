@@ -132,6 +132,7 @@ def _can_be_forked(asked: dict[str, Any]) -> bool:
 
 def _read_at_start(environment: Any) -> dict[str, str]:
     found = {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+    found.pop("PYTHONDONTWRITEBYTECODE", None)  # a fork compiles nothing
     # The folder that moves the clock of a new interpreter: a fork's clock is moved by its parent.
     path = [folder for folder in found.pop("PYTHONPATH", "").split(os.pathsep) if folder not in {"", str(CLOCK)}]
     return {**found, "PYTHONPATH": os.pathsep.join(path)}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.simulator import Simulator
 
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
+WRITES_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 240
 
@@ -77,8 +78,11 @@ def config_for(sim: Simulator, **settings: Any) -> dict[str, Any]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without anything that would set the tap, a loader, Meltano or Airflow."""
-    ours = ("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_", "VIRTUAL_ENV")
+    """This process's environment without anything that would set the tap, a loader, Meltano or Airflow.
+
+    Nor what keeps bytecode from being written: compiling Meltano or Airflow anew takes longer than what they then do.
+    """
+    ours = ("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_", "VIRTUAL_ENV", WRITES_NO_BYTECODE)
     return {**{name: value for name, value in os.environ.items() if not name.startswith(ours)}, **variables}
 
 
