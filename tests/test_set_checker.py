@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.environments import TARGET_DUCKDB, environment_of
+from tests.support.environments import TARGET_DUCKDB, TARGET_DUCKDB_PYTHON, environment_of
 from tests.support.run import COMMAND, config_for, environment, write_json
 
 if TYPE_CHECKING:
@@ -27,12 +27,11 @@ pytestmark = pytest.mark.slow
 
 KILLS = 12
 ADDED_PER_ROUND = 40
-LOADED_PYTHONS = ">=3.10,<3.14"
 
 
 @pytest.fixture(scope="module")
 def target_duckdb() -> Path:
-    return environment_of(*TARGET_DUCKDB, python=LOADED_PYTHONS) / "target-duckdb"
+    return environment_of(*TARGET_DUCKDB, python=TARGET_DUCKDB_PYTHON) / "target-duckdb"
 
 
 class Pipe:

@@ -1,4 +1,7 @@
-"""Environments of tools that are no dependencies of the project: made once below `.envs/`, and kept."""
+"""Environments of tools that are no dependencies of the project: made once below `.envs/`, and kept.
+
+`python -m tests.support.environments NAME ...` makes some of them.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ BIGQUERY = (
 SINGER_TOOLS = ("singer-tools", "singer-tools==0.4.1")
 PRISM = ("prism", "@stoplight/prism-cli@5.16.0")
 TARGET_DUCKDB = ("target-duckdb", "target-duckdb==0.8.0", "duckdb==1.1.3")
+TARGET_DUCKDB_PYTHON = ">=3.10,<3.14"
+BY_NAME = {recipe[0]: recipe for recipe in (AIRFLOW, AIRFLOW_2, BIGQUERY, SINGER_TOOLS)}
 
 
 def environment_of(name: str, *requirements: str, python: str = sys.executable) -> Path:
@@ -37,7 +42,7 @@ def environment_of(name: str, *requirements: str, python: str = sys.executable) 
     folder = ENVIRONMENTS / name
     with _made(name, python, *requirements) as is_made:
         if not is_made:
-            subprocess.run([_command("uv"), "venv", "--quiet", "--clear", "--python", python, folder], check=True)
+            subprocess.run([_command("uv"), "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
             into = ["--python", str(folder / "bin" / "python")]
             command = [_command("uv"), "pip", "install", "--quiet", *into, *requirements]
             subprocess.run(command, check=True, cwd=ENVIRONMENTS.parent)
@@ -51,16 +56,8 @@ def prism() -> Path:
     with _made(name, requirement) as is_made:
         if not is_made:
             folder.mkdir(exist_ok=True)
-            command = [
-                _command("npm"),
-                "install",
-                "--silent",
-                "--no-audit",
-                "--no-fund",
-                "--prefix",
-                folder,
-                requirement,
-            ]
+            options = "--silent --no-audit --no-fund --ignore-scripts --prefix"
+            command = [_command("npm"), "install", *options.split(), str(folder), requirement]
             subprocess.run(command, check=True, cwd=folder)
     return folder / "node_modules" / ".bin" / "prism"
 
@@ -88,3 +85,8 @@ def _command(name: str) -> str:
     command = shutil.which(name)
     assert command, f"{name} is what environments are made with"
     return command
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:]:
+        environment_of(*BY_NAME[wanted])
