@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,9 @@ from tests.support import forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+MAKING = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
 def pytest_configure() -> None:
@@ -27,12 +32,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
+ENVIRONMENTS = {"test_airflow.py": ("airflow", "airflow-2.10"), "test_loads.py": ("bigquery",)}
+"""What tests of a file need, and takes a minute to make."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to make the environments that tests will need, beside the other tests; a test waits for its own."""
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if not first or session.config.option.collectonly:
+        return
+    files = {item.path.name for item in session.items}
+    names = [name for file, needed in ENVIRONMENTS.items() if file in files for name in needed]
+    # Neither runs on a newer Python, and their tests say so.
+    names = [
+        name for name in names if sys.version_info < {"airflow-2.10": (3, 13), "bigquery": (3, 12)}.get(name, (4,))
+    ]
+    if names:
+        command = [sys.executable, "-m", "tests.support.environments", *names]
+        session.config.stash[MAKING] = forked.RealPopen(command, cwd=session.config.rootpath)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start the tap by a fork, unless the test is of the real command."""
     forked.set_enabled(item.get_closest_marker("real_command") is None)
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if making := config.stash.get(MAKING, None):
+        making.terminate()
+        making.wait()
     vars(subprocess)["Popen"] = forked.RealPopen
     forked.close()
 

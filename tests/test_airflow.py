@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.airflow import Airflow, environment_of
+from tests.support.airflow import Airflow
+from tests.support.environments import AIRFLOW, AIRFLOW_2, environment_of
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import records_of, rows_of
 
@@ -34,12 +35,12 @@ RUN = "the-run"
 
 @pytest.fixture(scope="module")
 def commands() -> Path:
-    return environment_of("airflow", "apache-airflow~=3.3")
+    return environment_of(*AIRFLOW)
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres")
 
 
 @pytest.fixture
@@ -105,8 +106,7 @@ def test_a_backfill_lands_whole_and_says_so_only_then(airflow: Airflow, postgres
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="Airflow 2.10 does not run on Python 3.13")
 def test_the_backfill_works_on_airflow_2_10(airflow: Airflow, postgres: str, space: Simulator) -> None:
-    # Its dependencies as they were then: newer ones break it.
-    old = environment_of("airflow-2.10", "apache-airflow==2.10.5", "--exclude-newer=2025-02-20")
+    old = environment_of(*AIRFLOW_2)
     home = airflow.home / "old"
     home.mkdir()
     variables = {**airflow.variables, "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor"}

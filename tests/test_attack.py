@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.run import COMMAND, Run, config_for, environment, run_tap, write_json
+from tests.support.run import Run, config_for, run_tap, run_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,32 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 DONE = 0
-
-
-class Cut(Run):
-    """A run whose output may end within a line: what a target would have of it."""
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        whole = self.stdout[: self.stdout.rfind("\n") + 1]
-        return [json.loads(line, parse_float=Decimal) for line in whole.splitlines()]
-
-
-def run_until(
-    folder: Path, config: dict[str, Any], state: dict[str, Any], *, characters: int, how: signal.Signals
-) -> Cut:
-    """Run the tap and end it once it has written so much, wherever in a line that is."""
-    command = [*COMMAND, "--config", write_json(folder / "config.json", config)]
-    command += ["--state", write_json(folder / "state.json", state)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(), bufsize=1
-    )
-    assert process.stdout
-    taken = process.stdout.read(characters)
-    process.send_signal(how)
-    rest = process.stdout.read()
-    process.stdout.close()
-    return Cut(process.wait(timeout=30), taken + rest, "")
 
 
 @pytest.mark.parametrize(("record_source", "seed"), [*(("list", seed) for seed in range(6)), ("get", 6), ("get", 7)])
@@ -71,7 +44,7 @@ def test_a_hundred_kills_lose_no_log(record_source: str, seed: int, tmp_path: Pa
             # Most kills come early in a run; each fifth run goes far enough to close a window.
             characters = chance.randrange(12_000_000) if kills % 5 == 4 else chance.randrange(400_000)
             how = signal.SIGKILL if kills < 13 else signal.SIGCONT
-            run = run_until(tmp_path, config, state, characters=characters, how=how)
+            run = run_until(tmp_path, config, state=state, characters=characters, how=how)
             code = run.code
             kills += how is signal.SIGKILL
             target |= run.by_id
@@ -116,7 +89,9 @@ def test_days_of_runs_and_faults_end_with_the_target_equal_to_the_space(
             if turn % 5 == 2:
                 sim.fault(kind, path=r"/logs/", times=None, after=20, **details)
             if turn % 4 == 3:
-                run: Run = run_until(tmp_path, config, state, characters=chance.randrange(60_000), how=signal.SIGKILL)
+                run: Run = run_until(
+                    tmp_path, config, state=state, characters=chance.randrange(60_000), how=signal.SIGKILL
+                )
             else:
                 run = run_tap(tmp_path, config, state=state)
                 assert "Traceback" not in run.log

@@ -7,6 +7,8 @@ import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.simulator import Simulator
 from tests.support.clock.__main__ import environment_at
 from tests.support.run import config_for, run_tap
@@ -28,16 +30,14 @@ def test_a_process_begins_at_the_moment_and_in_the_zone() -> None:
     assert offset == "5:30:00"
 
 
+@pytest.mark.parametrize(
+    "anew", [pytest.param(True, id="started anew", marks=pytest.mark.real_command), pytest.param(False, id="forked")]
+)
+@pytest.mark.usefixtures("anew")
 def test_the_tap_begins_at_the_moment(tmp_path: Path) -> None:
-    moved = environment_at(MOMENT)
     moment = datetime.fromisoformat("2028-02-29T18:29:30+00:00")
     with Simulator(messages=3, clock=moment - timedelta(days=1)) as sim:
-        run = run_tap(
-            *(tmp_path, config_for(sim)),
-            PYTHONPATH=moved["PYTHONPATH"],
-            TESTS_CLOCK_SHIFT=moved["TESTS_CLOCK_SHIFT"],
-            TZ=moved["TZ"],
-        )
+        run = run_tap(tmp_path, config_for(sim), clock=moment)
         assert run.by_id == sim.truth()
     times = [message["time_extracted"] for message in run.messages if message["type"] == "RECORD"]
     assert len(times) == 3

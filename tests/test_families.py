@@ -210,7 +210,7 @@ def test_the_tap_emits_what_the_official_client_returns(tmp_path: Path) -> None:
 def test_the_whole_space_lands_and_changes_with_it(
     target: str, now: datetime, postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pipeline = Pipeline.installed(tmp_path_factory.mktemp("project"), target)
+    pipeline = Pipeline.shared(tmp_path_factory.mktemp("project"), target)
     with Simulator(messages=60, days=2, families=OTHERS, clock=now - timedelta(hours=9)) as sim:
         for _ in range(2):
             pipeline.run(

@@ -48,7 +48,7 @@ BIGQUERY = {
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
 
 
 @pytest.fixture

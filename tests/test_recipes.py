@@ -27,7 +27,7 @@ STATE_ID = "dev:tap-signalwire-logs-to-target-jsonl"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
 
 
 @pytest.fixture

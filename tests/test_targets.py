@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
 
 
 def _drifted(sim: Simulator) -> dict[str, str]:

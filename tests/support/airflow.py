@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support.pipeline import ROOT
+from tests.support.ports import free_port
 from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-ENVIRONMENTS = ROOT / ".envs"
 TIMEOUT_SECONDS = 600
 STOP_SECONDS = 30
-
-
-def environment_of(name: str, *requirements: str) -> Path:
-    """A virtual environment below `.envs/` with these packages, made once and kept; gives its folder of commands."""
-    folder = ENVIRONMENTS / name
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    uv = shutil.which("uv")
-    assert uv, "uv is what the tests are run with"
-    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", *requirements],
-            check=True,
-            cwd=ROOT,
-        )
-    return folder / "bin"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -14,20 +14,13 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from tests.support.airflow import environment_of, free_port
+from tests.support.environments import BIGQUERY, environment_of
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-REQUIREMENTS = (
-    "bqemulator==1.4.0",
-    "duckdb==1.5.5",
-    "duckdb-extensions==1.5.5",
-    "duckdb-extension-icu==1.5.5",
-    "duckdb-extension-spatial==1.5.5",
-    "numpy~=2.2",
-)
 PROJECT = "demo"
 COLUMNS = (
     *("id", "from", "to", "status", "direction", "kind", "source", "type", "url", "number_of_segments"),
@@ -76,7 +69,7 @@ class BigQuery:
 @contextmanager
 def emulated(folder: Path) -> Iterator[BigQuery]:
     """An empty BigQuery, until the context closes."""
-    commands = environment_of("bigquery", *REQUIREMENTS)
+    commands = environment_of(*BIGQUERY)
     extensions = "from duckdb_extensions import import_extension as load; load('spatial'); load('icu')"
     subprocess.run([commands / "python", "-c", extensions], check=True)
     port, tokens = free_port(), ThreadingHTTPServer(("127.0.0.1", 0), _Tokens)

@@ -17,7 +17,10 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
@@ -25,6 +28,7 @@ READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
 """Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
 PR_SET_CHILD_SUBREAPER = 36
 START_SECONDS = 60
+CLOCK = Path(__file__).parent / "clock"
 
 RealPopen = subprocess.Popen
 
@@ -44,7 +48,7 @@ class Popen(RealPopen):  # type: ignore[type-arg]  # takes its place, whatever i
         start: Any = super()._execute_child  # type: ignore[misc]  # the one place of it that starts a process
         asked = inspect.signature(start).bind(*arguments).arguments
         parent = _parent() if _can_be_forked(asked) else None
-        if parent is None:
+        if parent is None or parent.read_at_start != _read_at_start(asked["env"]):
             start(*arguments)
             return
         ends = {name: asked[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")}
@@ -72,6 +76,7 @@ class _Parent:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._socket = ours
         self._turn = threading.Lock()
+        self.read_at_start = _read_at_start()
         self._process = RealPopen(
             [sys.executable, "-m", "tests.support.warm_parent", str(theirs.fileno())],
             cwd=ROOT,
@@ -125,12 +130,16 @@ def _can_be_forked(asked: dict[str, Any]) -> bool:
         and not isinstance(args, (str, bytes, os.PathLike))
         and list(args[: len(COMMAND)]) == COMMAND
         and all(asked.get(name, value) == value for name, value in plain.items())
-        and _read_at_start(os.environ) == _read_at_start(os.environ if asked["env"] is None else asked["env"])
     )
 
 
-def _read_at_start(environment: Any) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+def _read_at_start(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    variables = os.environ if environment is None else environment
+    found = {name: value for name, value in variables.items() if name.startswith(READ_AT_START)}
+    found.pop("PYTHONDONTWRITEBYTECODE", None)  # a fork compiles nothing
+    # The folder that moves the clock of a new interpreter: a fork's clock is moved by its parent.
+    path = [folder for folder in found.pop("PYTHONPATH", "").split(os.pathsep) if folder not in {"", str(CLOCK)}]
+    return {**found, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _set_subreaper(on: int) -> None:

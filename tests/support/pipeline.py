@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tests.support.environments import ENVIRONMENTS, locked
 from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
@@ -32,11 +34,33 @@ class Pipeline:
     def installed(cls, folder: Path, *loaders: str) -> Pipeline:
         """Pipeline with the tap and just these loaders, and nothing landed yet."""
         pipeline = cls(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        (folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
-        shutil.copytree(ROOT / "orchestrate", folder / "orchestrate", dirs_exist_ok=True)
+        pipeline._copy_project()
         pipeline.meltano("install", "tap-signalwire-logs", *loaders)
+        pipeline.forget()
+        return pipeline
+
+    @classmethod
+    def shared(cls, folder: Path, *loaders: str) -> Pipeline:
+        """The same, with plugins that are installed once for all tests, and kept."""
+        definition = (ROOT / "meltano.yml").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+        home = ENVIRONMENTS / "meltano" / hashlib.sha256(definition).hexdigest()[:12]
+        home.mkdir(parents=True, exist_ok=True)
+        for loader in loaders:
+            with locked(home / f"{loader}.lock"):
+                installed = home / f"{loader}.installed"
+                if not installed.exists():
+                    cls.installed(home / loader, loader)
+                    installed.touch()
+        pipeline = cls(folder)
+        pipeline._copy_project()
+        for kind, plugin, source in (
+            ("extractors", "tap-signalwire-logs", loaders[0]),
+            *(("loaders", loader, loader) for loader in loaders),
+        ):
+            link = folder / ".meltano" / kind / plugin / "venv"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(home / source / ".meltano" / kind / plugin / "venv")
         pipeline.forget()
         return pipeline
 
@@ -46,6 +70,12 @@ class Pipeline:
             file.unlink()
         shutil.rmtree(self.folder / "output", ignore_errors=True)
         (self.folder / "output").mkdir(parents=True)
+
+    def _copy_project(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        (self.folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
+        shutil.copytree(ROOT / "orchestrate", self.folder / "orchestrate", dirs_exist_ok=True)
 
     def run(self, sim: Simulator, loader: str, *options: str, **settings: str) -> str:
         """Run `meltano run OPTIONS tap-signalwire-logs LOADER` against a simulated Space; gives its log."""

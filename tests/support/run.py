@@ -11,10 +11,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.clock.__main__ import shifted
+
 if TYPE_CHECKING:
+    import signal
+    from datetime import datetime
+
     from tests.simulator import Simulator
 
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
+WRITES_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 240
 
@@ -54,6 +60,15 @@ class Run:
         return bookmark
 
 
+class Cut(Run):
+    """A run whose output may end within a line: what a target would have of it."""
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        whole = self.stdout[: self.stdout.rfind("\n") + 1]
+        return [json.loads(line, parse_float=Decimal) for line in whole.splitlines()]
+
+
 STREAMS = ["conference_logs", "fax_logs", "message_logs", "video_logs", "voice_log_events", "voice_logs"]
 
 
@@ -63,8 +78,11 @@ def config_for(sim: Simulator, **settings: Any) -> dict[str, Any]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without anything that would set the tap, a loader, Meltano or Airflow."""
-    ours = ("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_", "VIRTUAL_ENV")
+    """This process's environment without anything that would set the tap, a loader, Meltano or Airflow.
+
+    Nor what keeps bytecode from being written: compiling Meltano or Airflow anew takes longer than what they then do.
+    """
+    ours = ("TAP_", "TARGET_", "SIGNALWIRE_", "MELTANO_", "AIRFLOW", "PYTEST_", "VIRTUAL_ENV", WRITES_NO_BYTECODE)
     return {**{name: value for name, value in os.environ.items() if not name.startswith(ours)}, **variables}
 
 
@@ -97,14 +115,11 @@ def run_tap(
     *arguments: str,
     state: dict[str, Any] | None = None,
     catalog: dict[str, Any] | None = None,
+    clock: datetime | None = None,
     **variables: str,
 ) -> Run:
-    """Run the command to its end."""
-    command = [*COMMAND, "--config", write_json(folder / "config.json", config), *arguments]
-    if state is not None:
-        command += ["--state", write_json(folder / "state.json", state)]
-    if catalog is not None:
-        command += ["--catalog", write_json(folder / "catalog.json", catalog)]
+    """Run the command to its end; with a clock, such as a Space's own, as if it were then."""
+    command = _command(folder, config, *arguments, state=state, catalog=catalog)
     done = subprocess.run(
         command,
         capture_output=True,
@@ -112,9 +127,50 @@ def run_tap(
         timeout=TIMEOUT_SECONDS,
         check=False,
         cwd=folder,
-        env=environment(**variables),
+        env=environment(**variables, **(shifted(clock) if clock else {})),
     )
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+def run_until(
+    folder: Path,
+    config: dict[str, Any],
+    *,
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+    characters: int,
+    how: signal.Signals,
+) -> Cut:
+    """Run the tap and end it once it has written so much, wherever in a line that is."""
+    process = subprocess.Popen(
+        _command(folder, config, state=state, catalog=catalog),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+        bufsize=1,
+    )
+    assert process.stdout
+    taken = process.stdout.read(characters)
+    process.send_signal(how)
+    rest = process.stdout.read()
+    process.stdout.close()
+    return Cut(process.wait(timeout=30), taken + rest, "")
+
+
+def _command(
+    folder: Path,
+    config: dict[str, Any],
+    *arguments: str,
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+) -> list[str]:
+    command = [*COMMAND, "--config", write_json(folder / "config.json", config), *arguments]
+    if state is not None:
+        command += ["--state", write_json(folder / "state.json", state)]
+    if catalog is not None:
+        command += ["--catalog", write_json(folder / "catalog.json", catalog)]
+    return command
 
 
 def write_json(path: Path, content: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import time_machine
+
 MODULE = "tap_signalwire_logs"
 MAX_REQUEST_BYTES = 1 << 20
 
@@ -71,9 +73,12 @@ def become(request: dict[str, Any]) -> None:
         os.setsid()
     if request["folder"] is not None:
         os.chdir(request["folder"])
+    before = float(os.environ.get("TESTS_CLOCK_SHIFT", "0"))
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
+    if shift := float(os.environ.get("TESTS_CLOCK_SHIFT", "0")) - before:
+        time_machine.travel(time.time() + shift, tick=True).start()
     locale.setlocale(locale.LC_CTYPE, "")
     sys.argv = [MODULE, *request["arguments"]]
     sys.path[0] = str(Path.cwd())

@@ -35,10 +35,14 @@ CLOCK_CHANGES = [
 def environment_at(moment: str) -> dict[str, str]:
     """Environment in which Python processes begin at a moment."""
     local, _, zone = moment.partition("@")
+    return {**os.environ, "TZ": zone, **shifted(datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone)))}
+
+
+def shifted(moment: datetime) -> dict[str, str]:
+    """Variables with which a Python process begins at a moment."""
     now = time.time() - float(os.environ.get("TESTS_CLOCK_SHIFT", "0"))
-    shift = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone or "UTC")).timestamp() - now
     path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "TZ": zone or "UTC", "TESTS_CLOCK_SHIFT": f"{shift:.0f}", "PYTHONPATH": path}
+    return {"TESTS_CLOCK_SHIFT": f"{moment.timestamp() - now:.0f}", "PYTHONPATH": path}
 
 
 def main(moments: list[str]) -> int:
