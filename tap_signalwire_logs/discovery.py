@@ -125,6 +125,16 @@ class _Range:
 
 
 @dataclass
+class _Attempt:
+    """How a window is listed: its page size, the tries of each request, and how often it may be listed again."""
+
+    window: Window
+    page_size: int
+    tries: int | None = None
+    times_again: int = TIMES_LISTED_AGAIN
+
+
+@dataclass
 class _Split:
     """What is to be read in the place of a window, oldest first."""
 
@@ -348,51 +358,56 @@ class Discovery:
 
     async def _list(self, part: _Range) -> WindowListing | _Split:
         """Read a window's list to its end; where that can't be, what to read in its place."""
-        window, page_size = part.window, self._page_size
-        tries = PROBE_TRIES if part.is_suspect else None
-        times_again = 0 if part.is_suspect else TIMES_LISTED_AGAIN
+        attempt = _Attempt(part.window, self._page_size)
+        if part.is_suspect:
+            attempt.tries, attempt.times_again = PROBE_TRIES, 0
         while True:
-            reading = _Reading(window)
+            reading = _Reading(attempt.window)
             try:
-                outcome = await self._read(reading, page_size, tries)
+                outcome = await self._read(reading, attempt)
             except HistoryLimitError as error:
                 reading.entries.close()
-                narrowed = self._within_retention(window, error)
+                narrowed = self._within_retention(attempt.window, error)
                 if narrowed is None:
-                    return _Reading(window).listing(window, self._path)
-                window = narrowed
-                continue
-            except (RequestError, PaginationError) as error:
-                failure: RequestError | PaginationError = error
-                if isinstance(error, PaginationError):
-                    self.flaws.append(str(error))
+                    return _Reading(attempt.window).listing(attempt.window, self._path)
+                attempt.window = narrowed
+            except (RequestError, PaginationError) as failure:
+                outcome = await self._after_failure(reading, failure, attempt)
+                if outcome:
+                    return outcome
             else:
-                if outcome is None:
-                    continue
-                self._page_size = min(self._page_size, page_size)
-                return outcome
-            cut = None if isinstance(failure, PaginationError) else self._cut(reading)
-            if cut:
-                return cut
-            smaller = None if reading.pages else _smaller_page(failure, page_size)
-            is_lasting = isinstance(failure, RejectedError | RetriesExhaustedError) and not reading.pages
-            if not smaller and (is_lasting or not times_again):
-                return self._without(reading, failure)
-            reading.entries.close()
-            if smaller:
-                logger.warning("%s; trying pages of %d logs", failure, smaller)
-                page_size, tries = smaller, PROBE_TRIES
-            else:
-                # A page token may have expired, a gateway may have been confused: once more from the start.
-                logger.warning("%s; listing %s again", failure, _describe(window))
-                await asyncio.sleep(LIST_AGAIN_SECONDS / times_again)
-                times_again -= 1
+                if outcome:
+                    self._page_size = min(self._page_size, attempt.page_size)
+                    return outcome
 
-    async def _read(self, reading: _Reading, page_size: int, tries: int | None) -> WindowListing | _Split | None:
+    async def _after_failure(
+        self, reading: _Reading, failure: RequestError | PaginationError, attempt: _Attempt
+    ) -> WindowListing | _Split | None:
+        """What to read in the place of a list that failed; None where it is to be tried again as `attempt` says now."""
+        if isinstance(failure, PaginationError):
+            self.flaws.append(str(failure))
+        elif cut := self._cut(reading):
+            return cut
+        smaller = None if reading.pages else _smaller_page(failure, attempt.page_size)
+        is_lasting = isinstance(failure, RejectedError | RetriesExhaustedError) and not reading.pages
+        if not smaller and (is_lasting or not attempt.times_again):
+            return self._without(reading, failure)
+        reading.entries.close()
+        if smaller:
+            logger.warning("%s; trying pages of %d logs", failure, smaller)
+            attempt.page_size, attempt.tries = smaller, PROBE_TRIES
+        else:
+            # A page token may have expired, a gateway may have been confused: once more from the start.
+            logger.warning("%s; listing %s again", failure, _describe(reading.window))
+            await asyncio.sleep(LIST_AGAIN_SECONDS / attempt.times_again)
+            attempt.times_again -= 1
+        return None
+
+    async def _read(self, reading: _Reading, attempt: _Attempt) -> WindowListing | _Split | None:
         """Walk a window's list; None where it is to be asked anew, in timestamps."""
         window, granularity = reading.window, self._granularity or FilterGranularity.DAYS
         for query in window.list_params(granularity):
-            async with aclosing(self._iter_pages(query, page_size, reading.take, tries)) as pages:
+            async with aclosing(self._iter_pages(query, attempt.page_size, reading.take, attempt.tries)) as pages:
                 async for page in pages:
                     if page.next and self._granularity is None:
                         await self._find_granularity(reading.instants)

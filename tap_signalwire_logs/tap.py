@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 
+from tap_signalwire_logs import redact
 from tap_signalwire_logs.errors import TapError
 from tap_signalwire_logs.inputs import read_catalog, read_state, unwrap_state
 from tap_signalwire_logs.settings import CONFIG_JSONSCHEMA, Settings, from_environment
@@ -165,6 +166,8 @@ class TapSignalWireLogs(SingerTap):
         except ValueError as error:
             summary = f"Invalid settings:\n{error}"
             raise ConfigValidationError(summary, errors=[summary]) from None
+        credentials = f"{self.settings.project_id}:{self.settings.api_token}"
+        redact.install([self.settings.api_token, credentials])
         return dict(self.settings.builtin)
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler is given both
