@@ -366,7 +366,11 @@ def test_an_entry_without_a_usable_id_fails_the_run_and_all_others_come(
         assert again.code == 0, again.log
 
 
-@pytest.mark.parametrize("created_at", [None, "", "now", "0000-00-00", 5, MISSING], ids=str)
+@pytest.mark.parametrize(
+    "created_at",
+    [None, "", "now", "0000-00-00", 5, MISSING],
+    ids=["null", "empty", "a word", "zeros", "a number", "missing"],
+)
 @pytest.mark.parametrize("record_source", ["get", "list"])
 def test_an_entry_without_a_date_comes_with_all_the_others(
     created_at: Any, record_source: str, sim: Simulator, tmp_path: Path
