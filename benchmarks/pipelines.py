@@ -71,6 +71,11 @@ def prepare_loaders() -> None:
     prepare_environments(_loader(into)[0] for into in LOADERS)
 
 
+def _with_host(url: str) -> str:
+    """PostgreSQL's URL of a socket, with a host and a password that nobody asks for."""
+    return url.replace(":@/", ":none@localhost/")
+
+
 def _tap_command(into: str, space: Space, where: dict[str, str], folder: Path) -> list[str]:
     contender, settings, variables = _loader(into)
     tap = shlex.join(CONTENDERS[TAP].command(space.settings, "list", 32, folder))
@@ -81,7 +86,8 @@ def _tap_command(into: str, space: Space, where: dict[str, str], folder: Path) -
 
 
 def _dlt_command(into: str, space: Space, where: dict[str, str], folder: Path) -> list[str]:
-    (address,) = where.values()
+    # dlt wants a host and a password; the address of the server's socket, which follows, comes before the host.
+    address = where.get("path") or _with_host(where["sqlalchemy_url"])
     settings = write_json(folder / "settings.json", space.settings)
     return [CONTENDERS[DLT].python, str(PEERS / "dlt_pipeline.py"), settings, into.lower(), address, str(folder)]
 

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,6 +22,7 @@ from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TIMEOUT_SECONDS = 600
 PACKAGED = ("tap_signalwire_logs", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "sample_config.json")
@@ -49,7 +49,7 @@ class Project:
 
     def run(self, command: str, **variables: str) -> str:
         """Run a command of the guide; gives its output, or raises it."""
-        words = [str(MELTANO) if word == "meltano" else word for word in shlex.split(command)]
+        words: list[str | Path] = [str(MELTANO) if word == "meltano" else word for word in shlex.split(command)]
         return output_of(words, self.folder, {**self.variables, **variables}, TIMEOUT_SECONDS)
 
     def config(self, **variables: str) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _source(folder: Path) -> Path:
 
 
 def _wheel(source: Path, folder: Path) -> str:
-    command = [SCRIPTS / "uv", "build", "--quiet", "--wheel", "--out-dir", folder / "dist", source]
+    command: list[str | Path] = [SCRIPTS / "uv", "build", "--quiet", "--wheel", "--out-dir", folder / "dist", source]
     subprocess.run(command, check=True)
     (wheel,) = (folder / "dist").glob("*.whl")
     return str(wheel)
@@ -265,7 +265,8 @@ def _wheel(source: Path, folder: Path) -> str:
 
 def _repository(source: Path) -> Path:
     author = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
-    for arguments in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message=one"]):
+    commands: list[list[str]] = [["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message=one"]]
+    for arguments in commands:
         subprocess.run(["git", *arguments], cwd=source, check=True)
     return source
 
