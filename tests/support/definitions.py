@@ -23,10 +23,20 @@ HUB = {
     "docs": "https://signalwire.com/docs",
     "keywords": ["meltano_sdk", "messaging", "sms", "telephony"],
 }
-OWN = ("commands", "config", "dialect", "target_schema")
+OWN = ("config", "dialect", "target_schema")
 FIRST = ("name", "namespace", "variant", "label", "description", "domain_url", "docs", "keywords")
 OF_A_VARIANT = (
-    *("docs", "pip_url", "executable", "capabilities", "select", "settings_group_validation", "settings", "env"),
+    *(
+        "docs",
+        "pip_url",
+        "executable",
+        "capabilities",
+        "select",
+        "settings_group_validation",
+        "settings",
+        "commands",
+        "env",
+    ),
 )
 
 
@@ -38,6 +48,9 @@ def definition(name: str) -> dict[str, Any]:
     known = {"variant": "original", **{key: value for key, value in plugin.items() if key not in OWN}}
     if name == PACKAGE:
         known |= {**HUB, "pip_url": PACKAGE}
+    else:
+        # Its commands are scripts of this project.
+        known.pop("commands", None)
     ordered = {key: known[key] for key in FIRST if key in known}
     return {**ordered, **{key: value for key, value in known.items() if key not in ordered}}
 
