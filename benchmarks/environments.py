@@ -96,7 +96,11 @@ CONTENDERS = {
         ("--default-state",),
     ),
     DLT: Contender(
-        "dlt", ("dlt[filesystem]~=1.31",), "dlt_source.py", "a resource; gets as `@dlt.defer` in its pool of threads"
+        "dlt",
+        # duckdb as in `meltano.yml`.
+        ("dlt[duckdb,filesystem,postgres]~=1.31", "duckdb==1.1.3"),
+        "dlt_source.py",
+        "a resource; gets as `@dlt.defer` in its pool of threads",
     ),
     AIRBYTE: Contender(
         "airbyte-cdk",
@@ -109,8 +113,13 @@ CONTENDERS = {
 
 def prepare(names: Iterable[str]) -> dict[str, str]:
     """Make the environments that are not there yet; gives the versions of their packages."""
+    return prepare_environments(CONTENDERS[name] for name in names)
+
+
+def prepare_environments(contenders: Iterable[Contender]) -> dict[str, str]:
+    """Make the environments of contenders that are not there yet; gives the versions of their packages."""
     versions = {}
-    for contender in {CONTENDERS[name].package: CONTENDERS[name] for name in names}.values():
+    for contender in {contender.package: contender for contender in contenders}.values():
         pins = contender.folder / PINS_FILE
         identity = json.dumps(contender.identity)
         if not pins.exists() or pins.read_text(encoding="utf-8") != identity:

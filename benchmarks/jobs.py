@@ -18,6 +18,7 @@ import msgspec
 
 from benchmarks.environments import AIOHTTP, AIRBYTE, CONTENDERS, DLT, OFFICIAL, SINGER, SINGER_DEFAULT, TAP
 from benchmarks.measure import Entry, in_turns, launch, run_once
+from benchmarks.pipelines import LOADERS, load_once, postgres, prepare_loaders
 from benchmarks.space import Size, space_of
 
 if TYPE_CHECKING:
@@ -225,6 +226,38 @@ def _span(space: Space, folder: Path, since: datetime, until: datetime) -> dict[
     return run
 
 
+def pipeline(plan: Plan) -> Outcome:
+    """Load 100,000 logs from the list into an empty table: tap and loader together, beside dlt's `merge`."""
+    return _pipeline(plan.size(100_000), plan.runs)
+
+
+def pipeline_large(plan: Plan) -> Outcome:
+    """The same with 1,000,000 logs, each once."""
+    return {**_pipeline(plan.size(1_000_000), 1), "runs": 1}
+
+
+def _pipeline(size: Size, runs: int) -> Outcome:
+    prepare_loaders()
+    figures: Figures = {}
+    with space_of(size) as space, postgres() as url:
+        for number in range(runs):
+            for into in LOADERS:
+                for name in (TAP, DLT):
+                    label = f"{name}, {into}"
+                    run = load_once(name, into, space, url)
+                    print(f"  {number + 1}/{runs} {label}: {run['wall']:.2f} s {run['wrong']}", flush=True)
+                    kept = figures.setdefault(label, {"name": name, "logs": space.logs})
+                    for what in ("wall", "cpu", "peak", "wrong"):
+                        kept.setdefault(what, []).append(run[what])
+        rows = []
+        for into in LOADERS:
+            ours, dlt = figures[f"{TAP}, {into}"], figures[f"{DLT}, {into}"]
+            rows.append(_ratio(f"dlt's seconds of the tap's, {into}", dlt, ours, least=3.0))
+            pace = space.logs / median(ours["wall"])
+            rows.append({"what": f"records a second, {into}", "least": 10_000, "measured": pace, "text": "whole pipe"})
+    return {"figures": figures, "rows": rows}
+
+
 def start(plan: Plan) -> Outcome:
     """From the start of the process to its first request, `--version`, `--about`."""
     figures: Figures = {name: {"name": name, "first": [], "version": [], "about": []} for name in (TAP, SINGER)}
@@ -318,6 +351,8 @@ JOBS: dict[str, Callable[[Plan], Outcome]] = {
     "output": output,
     "memory": memory,
     "backfill": backfill,
+    "pipeline": pipeline,
+    "pipeline-large": pipeline_large,
     "start": start,
     "sizes": sizes,
     "latency": latency,

@@ -78,15 +78,17 @@ def run_once(entry: Entry, look: Callable[[Path], Any] | None = None) -> dict[st
         return run
 
 
-def launch(command: list[str], folder: Path) -> dict[str, Any]:
+def launch(command: list[str], folder: Path, *, is_pinned: bool = True) -> dict[str, Any]:
     """Run a command with its stdout in `folder/stdout` and its stderr in `folder/log`; see `launch.py`.
+
+    Pinned, it has a core of its own where there is more than one; else all of them.
 
     Raises:
         RuntimeError: It failed.
     """
     job = {
         "command": command,
-        "core": client_core(),
+        "core": client_core() if is_pinned else None,
         "stdout": str(folder / "stdout"),
         "stderr": str(folder / "log"),
         "cwd": str(ROOT),

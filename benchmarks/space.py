@@ -17,7 +17,7 @@ import msgspec
 from benchmarks.environments import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 LIST_PATH = "/api/messaging/logs"
@@ -67,9 +67,13 @@ class Space:
 
     def verdict(self, output: Path) -> str:
         """What is wrong with the records of a run: "" where they are the truth, each log once."""
+        return self.verdict_of(records_of(output))
+
+    def verdict_of(self, records: Iterable[dict[str, Any]]) -> str:
+        """The same of records that are at hand."""
         seen: set[bytes] = set()
         repeated = foreign = wrong = 0
-        for record in records_of(output):
+        for record in records:
             key = _key(record)
             repeated += key in seen
             seen.add(key)

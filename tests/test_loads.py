@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,9 @@ import pytest
 
 from tests.simulator import Simulator
 from tests.support.bigquery import BigQuery, emulated
-from tests.support.pipeline import ROOT, Pipeline
+from tests.support.pipeline import MELTANO, ROOT, Pipeline
 from tests.support.postgres import records_of
+from tests.support.run import with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +86,7 @@ def test_postgres_equals_the_space_after_each_run(pipeline: Pipeline, postgres: 
 
 
 def test_bigquery_s_view_equals_the_space_after_each_run(pipeline: Pipeline, bigquery: BigQuery) -> None:
-    (view,) = re.findall(r"```sql\n(create or replace view .+?)```", _readme(), re.DOTALL)
+    view = _views()["message_logs"]
 
     def records() -> dict[str, dict[str, Any]]:
         bigquery.query(view)
@@ -110,6 +113,73 @@ def test_the_logs_of_bigquery_s_table_are_listed_for_the_backfill_s_check(
     landed = re.findall(r"^(\S+)\+00:00 ([0-9a-f-]{36})$", log, re.MULTILINE)
     expected = [(record["created_at"], record["id"]) for record in records if start <= record["created_at"] < end]
     assert [(f"{created}Z", log_id) for created, log_id in landed] == expected
+
+
+def test_bigquery_s_views_show_each_record_of_all_six_streams_once(pipeline: Pipeline, bigquery: BigQuery) -> None:
+    families = {"voice_logs": 8, "fax_logs": 4, "video_logs": 4, "conference_logs": 4}
+    pipeline.forget()
+    with Simulator(messages=20, seed=5, days=3, families=families) as sim:
+        every = {"TAP_SIGNALWIRE_LOGS__SELECT": '["*.*"]'}
+        for suffix in ("one", "two"):
+            pipeline.run(sim, "target-bigquery", f"--state-id-suffix={suffix}", **every, **bigquery.variables)
+        for stream, view in _views().items():
+            bigquery.query(view)
+            key = "log_id, position" if stream == "voice_log_events" else "id"
+            rows = bigquery.query(f"select distinct {key} from signalwire.{stream}_now")
+            ((shown,),) = bigquery.query(f"select count(*) from signalwire.{stream}_now")
+            assert len(rows) == int(shown) == len(sim.truth(family=stream)), stream
+    assert len(_views()) == 6
+
+
+def test_bigquery_s_loader_fails_where_a_row_is_refused_and_writes_no_state(
+    pipeline: Pipeline, bigquery: BigQuery
+) -> None:
+    schema = {"properties": {"id": {"type": "string"}, "created_at": {"type": "string", "format": "date-time"}}}
+    messages = [
+        {"type": "SCHEMA", "stream": "refused", "schema": schema, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "refused", "record": {"id": "1", "created_at": "2026-01-01T00:00:00Z"}},
+        {"type": "RECORD", "stream": "refused", "record": {"id": "2", "created_at": "no date at all"}},
+        {"type": "STATE", "value": {"bookmarks": {}}},
+    ]
+    done = _invoke_bigquery(pipeline, messages, bigquery.variables)
+    assert done.returncode == 1, done.stdout
+    assert "rows of refused" in done.stdout
+    assert "bookmarks" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [
+        pytest.param({"TARGET_BIGQUERY_PROJECT": ""}, "TARGET_BIGQUERY_PROJECT", id="project"),
+        pytest.param({"TARGET_BIGQUERY_CREDENTIALS_PATH": "/nowhere.json"}, "/nowhere.json", id="credentials"),
+    ],
+)
+def test_bigquery_s_loader_names_what_is_missing_in_one_line(
+    lacks: dict[str, str], told: str, pipeline: Pipeline, bigquery: BigQuery
+) -> None:
+    schema = {"properties": {"id": {"type": "string"}}}
+    messages = [{"type": "SCHEMA", "stream": "x", "schema": schema, "key_properties": ["id"]}]
+    done = _invoke_bigquery(pipeline, messages, {**bigquery.variables, **lacks})
+    assert done.returncode == 1, done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("target-bigquery: ")]
+    assert told in line
+    assert "Traceback" not in done.stdout
+
+
+def _invoke_bigquery(
+    pipeline: Pipeline, messages: list[dict[str, Any]], variables: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [MELTANO, "invoke", "target-bigquery"],
+        input="".join(f"{json.dumps(message)}\n" for message in messages),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=pipeline.folder,
+        env=with_scripts(NO_COLOR="1", **variables),
+    )
 
 
 def _first_second_and_again(
@@ -145,5 +215,8 @@ def _without_deleted(rows: dict[str, dict[str, Any]], sim: Simulator) -> dict[st
     return {log_id: row for log_id, row in rows.items() if log_id in truth}
 
 
-def _readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+def _views() -> dict[str, str]:
+    """BigQuery's views of the guide, by their streams."""
+    guide = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    found = re.findall(r"^(create or replace view signalwire\.(\w+)_now as\n.+?);$", guide, re.DOTALL | re.MULTILINE)
+    return {stream: view for view, stream in found}

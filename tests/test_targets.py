@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.simulator import MISSING, Simulator
 from tests.support.pipeline import Pipeline
@@ -92,3 +94,39 @@ def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgr
             rows, truth = rows_of(postgres), sim.truth()
             assert {log_id: as_record(rows[log_id]) for log_id in truth} == truth
             sim.advance(hours=10)
+
+
+@pytest.mark.parametrize(
+    ("where", "zone"),
+    [
+        pytest.param("database postgres", "America/New_York", id="database in New York"),
+        pytest.param("role postgres", "Asia/Kolkata", id="role in Kolkata"),
+        pytest.param("worker", "America/New_York", id="worker in New York"),
+        pytest.param("worker", "Asia/Kolkata", id="worker in Kolkata"),
+    ],
+)
+def test_instants_land_in_postgres_in_utc_in_any_zone(where: str, zone: str, pipeline: Pipeline, postgres: str) -> None:
+    pipeline.forget()
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("drop schema if exists signalwire cascade")
+        if where != "worker":
+            connection.execute(sql.SQL("alter " + where + " set timezone to {}").format(zone))
+    worker = {"TZ": zone, "PGTZ": zone} if where == "worker" else {}
+    variables = {**worker, "TARGET_POSTGRES_SQLALCHEMY_URL": postgres}
+    try:
+        with Simulator(messages=100, seed=7, days=2) as sim:
+            for _ in range(2):
+                pipeline.run(sim, "target-postgres", **variables)
+                rows, truth = rows_of(postgres), sim.truth()
+                assert {log_id: as_record(rows[log_id]) for log_id in truth} == truth
+                sim.advance(hours=10)
+            # As the backfill's check reads it.
+            listed = sorted(f"{row['created_at'].isoformat()}+00:00 {log_id}" for log_id, row in rows.items())
+            first, last = listed[10].split("+")[0], listed[50].split("+")[0]
+            log = pipeline.meltano("invoke", "target-postgres:landed", f"{first}Z", f"{last}Z", **variables)
+        found = re.findall(r"^\S+\+00:00 [0-9a-f-]{36}$", log, re.MULTILINE)
+        assert found == [line for line in listed if first <= line.split("+")[0] < last]
+    finally:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute("alter database postgres reset timezone")
+            connection.execute("alter role postgres reset timezone")

@@ -60,8 +60,19 @@ class Comparison:
 
 
 def project() -> dict[str, Any]:
-    """The project's `meltano.yml`, read here: to ask Meltano takes seconds, each time that Airflow looks at a DAG."""
-    content: dict[str, Any] = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    """The project's `meltano.yml`, read here: to ask Meltano takes seconds, each time that Airflow looks at a DAG.
+
+    Raises:
+        RuntimeError: It can't be read.
+    """
+    try:
+        content: dict[str, Any] = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    except OSError as error:
+        message = (
+            f"{PROJECT / 'meltano.yml'} can't be read ({error.strerror}): set MELTANO_PROJECT_ROOT, for Airflow's DAG "
+            "processor and its workers, to the folder of the Meltano project"
+        )
+        raise RuntimeError(message) from error
     return content
 
 
@@ -72,7 +83,8 @@ def schedules() -> list[dict[str, Any]]:
 
 def checked_loaders() -> list[str]:
     """Loaders whose table can be checked: those with a command `landed`."""
-    return [loader["name"] for loader in project()["plugins"]["loaders"] if "landed" in (loader.get("commands") or {})]
+    loaders = (project().get("plugins") or {}).get("loaders") or []
+    return [loader["name"] for loader in loaders if "landed" in (loader.get("commands") or {})]
 
 
 def backfill_windows(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 
+# Below the folder of DAGs this one may have any name, and only the former is on Python's path.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from meltano_operator import MeltanoOperator
 from meltano_project import ENVIRONMENT, MELTANO_COMMAND, RETRIES, RETRY_DELAY, schedules
 
 try:
-    from airflow.providers.standard.operators.bash import BashOperator
     from airflow.sdk import DAG
 except ImportError:  # Airflow 2.10
     from airflow import DAG
-    from airflow.operators.bash import BashOperator
 
 NOT_SCHEDULED = {None, "@manual", "@none", "@once"}
 
@@ -30,7 +34,7 @@ for schedule in schedules():
         max_active_runs=1,
         tags=["meltano", "signalwire"],
     ) as dag:
-        BashOperator(
+        MeltanoOperator(
             task_id="run",
             bash_command=COMMAND,
             env={**ENVIRONMENT, **(schedule.get("env") or {}), "JOB": schedule["job"]},

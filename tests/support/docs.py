@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.support.definitions import write_definitions
 from tests.support.run import COMMAND, environment
 
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -37,3 +38,4 @@ def write_settings() -> None:
 
 if __name__ == "__main__":
     write_settings()
+    write_definitions()
