@@ -32,7 +32,7 @@ end
 
 {#- Share of messages with an outcome that were delivered; null where none has one. -#}
 {% macro delivery_rate(delivered, undelivered, failed) -%}
-cast({{ delivered }} as {{ dbt.type_float() }}) / nullif({{ delivered }} + {{ undelivered }} + {{ failed }}, 0)
+cast({{ delivered }} as {{ signalwire_logs.type_double() }}) / nullif({{ delivered }} + {{ undelivered }} + {{ failed }}, 0)
 {%- endmacro %}
 
 
@@ -40,7 +40,7 @@ cast({{ delivered }} as {{ dbt.type_float() }}) / nullif({{ delivered }} + {{ un
 
     Few messages make a wide interval, so a ranking by its bounds is not led by numbers with three messages. -#}
 {% macro rate_bound(good, all, sign) -%}
-{%- set n = 'cast(nullif(' ~ all ~ ', 0) as ' ~ dbt.type_float() ~ ')' -%}
+{%- set n = 'cast(nullif(' ~ all ~ ', 0) as ' ~ signalwire_logs.type_double() ~ ')' -%}
 {%- set p = '(' ~ good ~ ' / ' ~ n ~ ')' -%}
 {{ 'least(1.0, ' if sign == '+' else 'greatest(0.0, ' -}}
 ({{ p }} + 1.9208 / {{ n }} {{ sign }} 1.96 * sqrt(({{ p }} * (1 - {{ p }}) + 0.9604 / {{ n }}) / {{ n }}))
@@ -63,11 +63,23 @@ cast('{{ run_started_at.strftime('%Y-%m-%d %H:%M:%S.%f') }}' as {{ dbt.type_time
 
 {#- The number of rows where a condition holds. -#}
 {% macro count_where(condition) -%}
-sum(case when {{ condition }} then 1 else 0 end)
+count(case when {{ condition }} then 1 end)
 {%- endmacro %}
 
 
 {#- What replaces changed days of a table with a grain of days. -#}
 {% macro by_days() -%}
 {{ return('insert_overwrite' if target.type == 'bigquery' else 'delete+insert') }}
+{%- endmacro %}
+
+
+{#- A floating-point number of 64 bits. -#}
+{% macro type_double() -%}
+{{ return('float64' if target.type == 'bigquery' else 'double precision') }}
+{%- endmacro %}
+
+
+{#- A sum of integers, as an integer: PostgreSQL would make it a numeric, and DuckDB one of 128 bits. -#}
+{% macro whole_sum(expression) -%}
+cast(sum({{ expression }}) as {{ dbt.type_bigint() }})
 {%- endmacro %}
