@@ -101,16 +101,8 @@ where version_number = 1
 
 
 {#- Dollars with nine digits behind the point: exact decimals, also of what a loader landed as a double. -#}
-{% macro money(expression) %}
-  {{- return(adapter.dispatch('money', 'signalwire_logs')(expression)) -}}
-{% endmacro %}
-
-{% macro default__money(expression) -%}
+{% macro money(expression) -%}
   cast({{ expression }} as decimal(28, 9))
-{%- endmacro %}
-
-{% macro bigquery__money(expression) -%}
-  cast({{ expression }} as numeric)
 {%- endmacro %}
 
 

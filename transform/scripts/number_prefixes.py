@@ -50,11 +50,12 @@ class Label(NamedTuple):
 
 
 def main() -> None:
-    """Write the file that the argument names."""
-    with Path(sys.argv[1]).open("w", encoding="utf-8", newline="") as file:
+    """Write the file that the first argument names, of the calling codes that follow or of all."""
+    file_name, *codes = sys.argv[1:]
+    with Path(file_name).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["prefix", "country", "line_kind"])
-        for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE, key=str):
+        for code in map(int, codes) if codes else sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE, key=str):
             writer.writerows(rows(code))
 
 
