@@ -51,7 +51,7 @@ def outcomes_by_day(rows: Rows, outcomes: list[str]) -> Chart:
         .encode(
             x=_days(bars=True),
             y=alt.Y("sum(messages):Q", title=None, axis=alt.Axis(tickCount=3, format="~s")),
-            color=_colours("outcome", outcomes, [OUTCOME_COLOURS[name] for name in outcomes]),
+            color=_colours("outcome", outcomes, [OUTCOME_COLOURS[name] for name in outcomes], 3),
             order=alt.Order("rank:Q"),
             tooltip=[
                 _day_tip(),
@@ -72,7 +72,7 @@ def spend_by_day(rows: Rows, kinds: list[str]) -> Chart:
         .encode(
             x=_days(bars=True),
             y=alt.Y("sum(dollars):Q", title=None, axis=alt.Axis(tickCount=4, format="$~s")),
-            color=_colours("kind", kinds, [f"@c{1 + place % 6}" for place in range(len(kinds))]),
+            color=_colours("kind", kinds, [f"@c{1 + place % 6}" for place in range(len(kinds))], 2),
             order=alt.Order("rank:Q"),
             tooltip=[
                 _day_tip(),
@@ -97,7 +97,7 @@ def bars(rows: Rows, unit: str) -> Chart:
     values = base.mark_text(align="left", dx=6, dy=8, color="@soft", fontSize=12).encode(
         x="value:Q", text=alt.Text("told:N")
     )
-    values = values.transform_calculate(told="format(datum.value, ',') + (datum.note ? '  ' + datum.note : '')")
+    values = values.transform_calculate(told="format(datum.value, ',') + (datum.note ? ' \u00b7 ' + datum.note : '')")
     # Room for the values behind the longest bar.
     most = max(row["value"] for row in rows)
     room = base.mark_point(opacity=0).encode(x="room:Q").transform_calculate(room=f"{most * 1.3}")
@@ -128,7 +128,7 @@ def intervals(rows: Rows, average: float) -> Chart:
         .mark_rule(color="@soft", strokeDash=[4, 3])
         .encode(x=alt.X("average:Q", title=None, scale=scale))
     )
-    names = _names(base, "datum.label + '  ' + datum.note")
+    names = _names(base, "datum.label + ' \u00b7 ' + datum.note")
     return (rule + lines + dots + names).properties(height=ROW * len(rows))
 
 
@@ -172,6 +172,7 @@ def _names(base: Chart, text: str) -> Chart:
     return names.encode(x=alt.value(0), text=alt.Text("told:N")).transform_calculate(told=text)
 
 
-def _colours(field: str, names: list[str], colours: list[str]) -> alt.Color:
-    legend = alt.Legend(title=None, orient="top", direction="horizontal", columns=3, symbolType="square", labelLimit=220)
+def _colours(field: str, names: list[str], colours: list[str], columns: int) -> alt.Color:
+    """A colour for each name; a legend of so many columns fits a phone."""
+    legend = alt.Legend(title=None, orient="top", direction="horizontal", columns=columns, symbolType="square", labelLimit=220)
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), sort=names, legend=legend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,8 +21,7 @@ NUMBERS_SHOWN = 8
 CODES_SHOWN = 6
 COUNTRIES_SHOWN = 8
 SPEND_KINDS = 5
-Z = 1.96
-"""Of the 95% interval."""
+CONFIDENCE = 0.95
 
 OUTCOMES = ("delivered", "undelivered", "failed", "pending", "no receipt")
 
@@ -138,20 +138,26 @@ def _errors(warehouse: Warehouse, first: date, *, show_numbers: bool) -> Section
     if not rows:
         return None
     total = sum(row["messages"] for row in rows)
+    # The two vocabularies have words for the same.
+    reasons: dict[str, list[Row]] = {}
     for row in rows:
         row["title"] = row["title"] or "Unknown code"
         row["share"] = row["messages"] / total
-        row["name"] = row["title"] if row["code"] == "no_code" else f"{row['title']} ({row['code']})"
-    top = rows[0]
-    shown = rows[:CODES_SHOWN]
-    rest = sum(row["messages"] for row in rows[CODES_SHOWN:])
-    bars = [{"label": row["name"], "value": row["messages"], "note": _percent(row["share"])} for row in shown]
+        reasons.setdefault(row["title"], []).append(row)
+    counts = {title: sum(row["messages"] for row in alike) for title, alike in reasons.items()}
+    order = sorted(reasons, key=lambda title: (-counts[title], title))
+    top = order[0]
+    bars = [
+        {"label": _reason(title, reasons[title]), "value": counts[title], "note": _percent(counts[title] / total)}
+        for title in order[:CODES_SHOWN]
+    ]
+    rest = sum(counts[title] for title in order[CODES_SHOWN:])
     if rest:
         bars.append({"label": "All others", "value": rest, "note": _percent(rest / total)})
     return Section(
         "errors",
-        f"{top['title']}: {_percent(top['share'])} of what failed",
-        f"{total:,} messages failed or could not be delivered. {_advice(top)}",
+        f"{top}: {_percent(counts[top] / total)} of what failed",
+        f"{total:,} messages failed or could not be delivered. {_advice(reasons[top][0])}",
         [charts.bars(bars, "messages")],
         _heads("Code", "In words", "Messages", "Share", "Retry helps", "What to do", "Example", text=2, after=2),
         [
@@ -169,6 +175,11 @@ def _errors(warehouse: Warehouse, first: date, *, show_numbers: bool) -> Section
     )
 
 
+def _reason(title: str, rows: list[Row]) -> str:
+    codes = ", ".join(row["code"] for row in rows if row["code"] != "no_code")
+    return f"{title} ({codes})" if codes else title
+
+
 def _advice(row: Row) -> str:
     return f"For the most frequent: {row['advice'][0].lower()}{row['advice'][1:]}" if row["advice"] else ""
 
@@ -184,12 +195,10 @@ def _rated(warehouse: Warehouse, first: date, column: str, kind: str) -> list[Ro
         f"where direction_group = 'outbound' and kind <> 'mms' and created_date >= date '{first}' and {column} is not null "
         "group by 1, 2"
     )
-    rated = []
-    for row in rows:
-        rate = _rate(row)
-        if rate is not None:
-            low, high = interval(row["delivered"], row["delivered"] + row["undelivered"] + row["failed"])
-            rated.append({**row, "rate": rate, "low": low, "high": high})
+    rated = [{**row, "rate": rate} for row in rows if (rate := _rate(row)) is not None]
+    for row in rated:
+        total = row["delivered"] + row["undelivered"] + row["failed"]
+        row["low"], row["high"] = interval(row["delivered"], total, len(rated))
     return sorted(rated, key=lambda row: (row["high"], row["label"]))
 
 
@@ -211,8 +220,9 @@ def _numbers(warehouse: Warehouse, first: date, *, show_numbers: bool) -> Sectio
     return Section(
         "numbers",
         title,
-        "Delivery rate of the numbers that do worst, with its 95% interval: where the whole line lies left of the average, it "
-        f"is no chance.{'' if show_numbers else ' Numbers are masked.'}",
+        f"Delivery rates of the worst of {len(rows):,} numbers, with their 95% intervals, which allow for comparing so many: "
+        "where a whole line lies left of the average (dashed), it is hardly chance."
+        f"{'' if show_numbers else ' Numbers are masked.'}",
         [charts.intervals([_dot(row, overall, number) for number, row in enumerate(shown)], overall)],
         _heads("Number", "Kind", "Messages", "Delivered", "Undelivered", "Failed", "Rate", "At least", "At most", text=2),
         [_rated_cells(row, row["kind"].replace("_", " ")) for row in rows[:50]],
@@ -231,7 +241,7 @@ def _countries(warehouse: Warehouse, first: date) -> Section | None:
     return Section(
         "countries",
         title,
-        "Delivery rate by the recipient's country, with its 95% interval.",
+        "Delivery rates by the recipient's country, with their 95% intervals; the dashed line is the average.",
         [charts.intervals([_dot(row, overall, number) for number, row in enumerate(rows[:COUNTRIES_SHOWN])], overall)],
         _heads("Country", "", "Messages", "Delivered", "Undelivered", "Failed", "Rate", "At least", "At most", text=2),
         [_rated_cells(row, "") for row in rows],
@@ -348,12 +358,16 @@ def _waiting(rows: list[Row]) -> Section:
     )
 
 
-def interval(good: int, total: int) -> tuple[float, float]:
-    """The 95% interval of a rate (Wilson's score)."""
+def interval(good: int, total: int, compared: int = 1) -> tuple[float, float]:
+    """The 95% interval of a rate (Wilson's score), for all that are compared together (Bonferroni).
+
+    Among 250 numbers that are all alike, six would seem worse by intervals of their own.
+    """
+    z = statistics.NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2 / compared)
     rate = good / total
-    middle = rate + Z * Z / (2 * total)
-    spread = Z * math.sqrt((rate * (1 - rate) + Z * Z / (4 * total)) / total)
-    divisor = 1 + Z * Z / total
+    middle = rate + z * z / (2 * total)
+    spread = z * math.sqrt((rate * (1 - rate) + z * z / (4 * total)) / total)
+    divisor = 1 + z * z / total
     return max(0.0, (middle - spread) / divisor), min(1.0, (middle + spread) / divisor)
 
 
@@ -361,12 +375,12 @@ def masked(number: str, kind: str) -> str:
     """A number of which the first two and the last four characters are left; names and short codes as they are."""
     if kind in {"alphanumeric", "short_code"}:
         return number
-    return f"{number[:2]}…{number[-4:]}" if len(number) > 7 else "…"  # noqa: PLR2004 - what is left tells nothing
+    return f"{number[:2]}•••{number[-4:]}" if len(number) > 7 else "•••"  # noqa: PLR2004 - what is left tells nothing
 
 
 def without_numbers(text: str) -> str:
     """A text of the service's without what may be a phone number or an address."""
-    return re.sub(r"sip:\S+|\S+@\S+|\+?\d[\d\s().-]{5,}\d", "…", text)
+    return re.sub(r"sip:\S+|\S+@\S+|\+?\d[\d\s().-]{5,}\d", "•••", text)
 
 
 def _heads(*names: str, text: int, after: int = 0) -> list[tuple[str, bool]]:

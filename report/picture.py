@@ -11,30 +11,32 @@ from report.page import VEGALITE
 from report.themes import CONFIG, painted
 
 if TYPE_CHECKING:
-    from report.findings import Findings
+    from report.findings import Findings, Section
 
 WIDTH = 430
-SHOWN = ("delivery", "errors", "spend", "numbers")
+COLUMNS = (("delivery", "spend"), ("errors", "numbers"))
 
 
 def svg(found: Findings, theme: str, title: str, note: str) -> str:
     """The picture."""
     by_key = {section.key: section for section in found.sections}
-    drawn = []
-    for key in SHOWN:
-        if key in by_key:
-            section = by_key[key]
-            drawn.append(section.charts[0].properties(width=WIDTH, title=_title(section.title)))
-    columns = [alt.vconcat(*drawn[place::2], spacing=36) for place in range(min(2, len(drawn)))]
+    columns = [
+        alt.vconcat(*(_drawn(by_key[key]) for key in keys if key in by_key), spacing=32).resolve_scale(color="independent")
+        for keys in COLUMNS
+    ]
     period = f"{found.first:%B} {found.first.day} to {found.last:%B} {found.last.day}, {found.last.year}"
-    whole = alt.hconcat(*columns, spacing=48).resolve_scale(color="independent")
-    heading = alt.TitleParams(
-        title, subtitle=f"{period}. {note}".strip(), fontSize=20, subtitleFontSize=13, offset=18
-    )
-    spec = whole.properties(title=heading, padding=20).to_dict()
-    spec["config"] = {**CONFIG, "background": "@page", "concat": {"spacing": 36}}
-    drawn_svg: str = vl_convert.vegalite_to_svg(painted(spec, theme), vl_version=VEGALITE)
-    return drawn_svg
+    heading = alt.TitleParams(title, subtitle=f"{period}. {note}".strip(), fontSize=20, subtitleFontSize=13, offset=20)
+    whole = alt.hconcat(*columns, spacing=48).resolve_legend(color="independent").properties(title=heading, padding=20)
+    spec = whole.to_dict()
+    spec["config"] = {**CONFIG, "background": "@page"}
+    drawn: str = vl_convert.vegalite_to_svg(painted(spec, theme), vl_version=VEGALITE)
+    return drawn
+
+
+def _drawn(section: Section) -> alt.VConcatChart:
+    first, *others = (chart.properties(width=WIDTH) for chart in section.charts)
+    charts = (first.properties(title=_title(section.title)), *others)
+    return alt.vconcat(*charts, spacing=14).resolve_scale(color="independent").resolve_legend(color="independent")
 
 
 def _title(text: str) -> alt.TitleParams:

@@ -58,6 +58,7 @@ CONFIG: dict[str, Any] = {
         "titleFontSize": 12,
         "titleFontWeight": "normal",
     },
+    "axisY": {"minExtent": 36},
     "legend": {"labelColor": "@soft", "labelFontSize": 12, "symbolStrokeWidth": 0, "symbolOpacity": 1},
     "title": {"color": "@ink", "fontSize": 16, "anchor": "start", "subtitleColor": "@soft", "subtitleFontSize": 12},
 }

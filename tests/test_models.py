@@ -252,15 +252,19 @@ def test_what_waits_is_shown_by_its_age(warehouse: str, space: Space) -> None:
 
 @pytest.mark.parametrize("warehouse", WAREHOUSES)
 def test_the_history_bounds_the_time_to_the_outcome_from_above(warehouse: str, space: Space) -> None:
-    late, old = space.ids["late"], space.ids["island"]
+    late = space.ids["late"]
     query = "select message_id, status from analytics.message_history order by dbt_valid_from"
     states = [status for log_id, status in space.rows(warehouse, query) if str(log_id) == late]
     assert states == ["sent", "delivered"]
     columns = "final_seen_at, seconds_to_final_at_most, is_telling"
     found = space.figures(warehouse, 1, f"select message_id, {columns} from analytics.delivery_time")
     bound = space.second_run - figures.instant(space.messages[late]["created_at"]).replace(tzinfo=timezone.utc)
-    assert found[late] == (space.second_run.replace(tzinfo=None), int(bound.total_seconds()), True)
-    assert found[old][2] is False
+    assert found[late] == (space.second_run.replace(tzinfo=None), int(bound.total_seconds()), False)
+    began = space.first_run.replace(tzinfo=None)
+    sent = {log_id: record for log_id, record in space.messages.items() if figures.is_outbound(record)}
+    watched = {log_id for log_id, record in sent.items() if figures.instant(record["created_at"]) >= began}
+    assert watched == {log_id for log_id, (*_, is_telling) in found.items() if is_telling}
+    assert watched < set(sent) == set(found)
 
 
 @pytest.mark.parametrize("warehouse", WAREHOUSES)

@@ -22,8 +22,8 @@ timed as (
     watched.first_seen_at,
     watched.final_seen_at,
     {{ dbt.datediff('watched.created_at', 'watched.final_seen_at', 'second') }} as seconds_to_final_at_most,
-    -- What was final already when watching began, or was loaded in bulk later, tells nothing of its time.
-    watched.created_at >= began.watching_since or watched.final_seen_at is null or watched.final_seen_at > watched.first_seen_at as is_telling
+    -- Of older ones only the slow were still to be seen without an outcome: they would make the time seem long.
+    watched.created_at >= began.watching_since as is_telling
   from watched
   cross join began
   where watched.direction like 'outbound%'
