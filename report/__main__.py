@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--days", type=int, default=30, help="days up to the newest message (%(default)s)")
     parser.add_argument("--title", default="Messages", help="what stands at the top (%(default)s)")
     parser.add_argument("--note", default="", help="a line below the title")
-    parser.add_argument("--show-numbers", action="store_true", help="phone numbers in full; without it, they are masked")
+    parser.add_argument(
+        "--show-numbers", action="store_true", help="phone numbers in full; without it, they are masked"
+    )
     return parser
 
 

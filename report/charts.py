@@ -105,14 +105,12 @@ def bars(rows: Rows, unit: str) -> Chart:
 
 
 def intervals(rows: Rows, average: float) -> Chart:
-    """Rates with their intervals, of `place`, `label`, `note`, `rate`, `low`, `high` and `worse`; a line at the average."""
+    """Rates with their intervals (`place`, `label`, `note`, `rate`, `low`, `high`, `worse`); a line at the average."""
     lowest = min(row["low"] for row in rows)
     scale = alt.Scale(domain=[max(0, int(lowest * 10) / 10), 1], nice=False)
     x = alt.X("rate:Q", title=None, scale=scale, axis=alt.Axis(format=".0%", tickCount=5))
     base = alt.Chart(alt.Data(values=rows)).encode(y=_places())
-    colour = alt.Color(
-        "worse:N", scale=alt.Scale(domain=[True, False], range=["@bad", "@accent"]), legend=None
-    )
+    colour = alt.Color("worse:N", scale=alt.Scale(domain=[True, False], range=["@bad", "@accent"]), legend=None)
     tips = [
         alt.Tooltip("label:N", title="Of"),
         alt.Tooltip("rate:Q", title="Delivered", format=".1%"),
@@ -136,12 +134,12 @@ def cumulative(points: Rows) -> Chart:
     """A rising share of `share` by `minutes`."""
     return (
         alt.Chart(alt.Data(values=points))
-        .mark_area(interpolate="step-after", line={"color": "@accent", "strokeWidth": 2.5}, color="@accent", opacity=0.25)
+        .mark_area(
+            interpolate="step-after", line={"color": "@accent", "strokeWidth": 2.5}, color="@accent", opacity=0.25
+        )
         .encode(
             x=alt.X("hours:Q", title="hours after creation, at most", axis=alt.Axis(tickCount=6, grid=False)),
-            y=alt.Y(
-                "share:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=4)
-            ),
+            y=alt.Y("share:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=4)),
             tooltip=[
                 alt.Tooltip("minutes:Q", title="Minutes", format=",.0f"),
                 alt.Tooltip("share:Q", title="Have an outcome", format=".1%"),
@@ -174,5 +172,7 @@ def _names(base: Chart, text: str) -> Chart:
 
 def _colours(field: str, names: list[str], colours: list[str], columns: int) -> alt.Color:
     """A colour for each name; a legend of so many columns fits a phone."""
-    legend = alt.Legend(title=None, orient="top", direction="horizontal", columns=columns, symbolType="square", labelLimit=220)
+    legend = alt.Legend(
+        title=None, orient="top", direction="horizontal", columns=columns, symbolType="square", labelLimit=220
+    )
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=colours), sort=names, legend=legend)

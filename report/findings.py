@@ -54,11 +54,15 @@ def sections(warehouse: Warehouse, *, days: int, show_numbers: bool) -> Findings
     if newest is None:
         return Findings(date.min, date.min)
     first = newest - timedelta(days=days - 1)
-    daily = warehouse.rows(f"select * from {{schema}}.daily_delivery where created_date >= date '{first}' order by 1, 2")
+    daily = warehouse.rows(
+        f"select * from {{schema}}.daily_delivery where created_date >= date '{first}' order by 1, 2"
+    )
     first = max(first, min(row["created_date"] for row in daily))
     spend = _spend_rows(warehouse, first)
-    waiting = warehouse.rows("select age_order, age, sum(messages) as messages, min(oldest_at) as oldest_at "
-                             "from {schema}.pending_overview group by age_order, age order by age_order")
+    waiting = warehouse.rows(
+        "select age_order, age, sum(messages) as messages, min(oldest_at) as oldest_at "
+        "from {schema}.pending_overview group by age_order, age order by age_order"
+    )
     found = [
         _delivery(daily),
         _errors(warehouse, first, show_numbers=show_numbers),
@@ -94,7 +98,7 @@ def _delivery(daily: list[Row]) -> Section:
     if overall is not None:
         worst = min(rates, key=lambda day: rates[day])
         title = f"{_percent(overall)} of texts are delivered"
-        if overall - rates[worst] >= 0.05:  # noqa: PLR2004 - five points are worth a word
+        if overall - rates[worst] >= 0.05:
             title += f"; {_day(worst)} fell to {_percent(rates[worst])}"
         else:
             title += ", every day alike"
@@ -107,11 +111,13 @@ def _delivery(daily: list[Row]) -> Section:
     return Section(
         "delivery",
         title,
-        "Delivered texts by those with an outcome (delivered, undelivered, failed). MMS are left out of the rate: carriers "
-        "give no receipts for them.",
+        "Delivered texts by those with an outcome (delivered, undelivered, failed). MMS are left out of the rate: "
+        "carriers give no receipts for them.",
         [
             charts.rate_by_day([{"day": str(day), "rate": rate} for day, rate in sorted(rates.items())]),
-            charts.outcomes_by_day(amounts, [name for name in OUTCOMES if any(row["outcome"] == name for row in amounts)]),
+            charts.outcomes_by_day(
+                amounts, [name for name in OUTCOMES if any(row["outcome"] == name for row in amounts)]
+            ),
         ],
         _heads("Day", "Kind", *map(str.capitalize, OUTCOMES), "Rate", text=2),
         [
@@ -189,11 +195,12 @@ def _rated(warehouse: Warehouse, first: date, column: str, kind: str) -> list[Ro
     rows = warehouse.rows(
         f"select {column} as label, {kind} as kind, count(*) as messages, "
         + ", ".join(
-            f"count(case when outcome = '{name}' then 1 end) as {name}" for name in ("delivered", "undelivered", "failed")
+            f"count(case when outcome = '{name}' then 1 end) as {name}"
+            for name in ("delivered", "undelivered", "failed")
         )
         + " from {schema}.message_enhanced "
-        f"where direction_group = 'outbound' and kind <> 'mms' and created_date >= date '{first}' and {column} is not null "
-        "group by 1, 2"
+        f"where direction_group = 'outbound' and kind <> 'mms' and created_date >= date '{first}' "
+        f"and {column} is not null group by 1, 2"
     )
     rated = [{**row, "rate": rate} for row in rows if (rate := _rate(row)) is not None]
     for row in rated:
@@ -220,18 +227,20 @@ def _numbers(warehouse: Warehouse, first: date, *, show_numbers: bool) -> Sectio
     return Section(
         "numbers",
         title,
-        f"Delivery rates of the worst of {len(rows):,} numbers, with their 95% intervals, which allow for comparing so many: "
-        "where a whole line lies left of the average (dashed), it is hardly chance."
+        f"Delivery rates of the worst of {len(rows):,} numbers, with their 95% intervals, which allow for comparing so "
+        "many: where a whole line lies left of the average (dashed), it is hardly chance."
         f"{'' if show_numbers else ' Numbers are masked.'}",
         [charts.intervals([_dot(row, overall, number) for number, row in enumerate(shown)], overall)],
-        _heads("Number", "Kind", "Messages", "Delivered", "Undelivered", "Failed", "Rate", "At least", "At most", text=2),
+        _heads(
+            "Number", "Kind", "Messages", "Delivered", "Undelivered", "Failed", "Rate", "At least", "At most", text=2
+        ),
         [_rated_cells(row, row["kind"].replace("_", " ")) for row in rows[:50]],
     )
 
 
 def _countries(warehouse: Warehouse, first: date) -> Section | None:
     rows = _rated(warehouse, first, "contact_country", "''")
-    if len(rows) < 2:  # noqa: PLR2004 - one country compares with nothing
+    if len(rows) < 2:
         return None
     overall = _rate(_total(rows)) or 0.0
     worst = rows[0]
@@ -328,8 +337,8 @@ def _time_to_outcome(warehouse: Warehouse, first: date) -> Section | None:
     return Section(
         "time",
         title,
-        f"Share of {total:,} texts that were watched and had an outcome so long after they were made, at the latest. An upper "
-        "bound: an outcome counts when a run first sees it, so frequent runs make it close.",
+        f"Share of {total:,} texts that were watched and had an outcome so long after they were made, at the latest. "
+        "An upper bound: an outcome counts when a run first sees it, so frequent runs make it close.",
         [charts.cumulative(points)],
         _heads("Within", "Texts", "Share", text=1),
         [
@@ -344,7 +353,7 @@ def _waiting(rows: list[Row]) -> Section:
     total = sum(int(row["messages"]) for row in rows)
     if not total:
         return Section("waiting", "Nothing waits for an outcome", "", [], _heads("Age", "Messages", text=1), [])
-    old = sum(int(row["messages"]) for row in rows if row["age_order"] >= 5)  # noqa: PLR2004 - a day and older
+    old = sum(int(row["messages"]) for row in rows if row["age_order"] >= 5)
     title = f"{total:,} messages wait for an outcome"
     title += f", {old:,} of them for more than a day" if old else ", none for more than a day"
     bars = [{"label": row["age"], "value": int(row["messages"]), "note": ""} for row in rows]
@@ -375,7 +384,7 @@ def masked(number: str, kind: str) -> str:
     """A number of which the first two and the last four characters are left; names and short codes as they are."""
     if kind in {"alphanumeric", "short_code"}:
         return number
-    return f"{number[:2]}•••{number[-4:]}" if len(number) > 7 else "•••"  # noqa: PLR2004 - what is left tells nothing
+    return f"{number[:2]}•••{number[-4:]}" if len(number) > 7 else "•••"
 
 
 def without_numbers(text: str) -> str:
@@ -401,8 +410,8 @@ def _rate(count: dict[str, Any]) -> float | None:
 
 def _percent(rate: float) -> str:
     """A rate in words: never 100% where it is less, nor 0% where it is more."""
-    if 0.995 <= rate < 1 or 0 < rate < 0.005:  # noqa: PLR2004 - where whole percents would lie
-        return f"{math.floor(rate * 1_000) / 10 if rate > 0.5 else math.ceil(rate * 1_000) / 10:g}%"  # noqa: PLR2004 - the nearer end
+    if 0.995 <= rate < 1 or 0 < rate < 0.005:
+        return f"{math.floor(rate * 1_000) / 10 if rate > 0.5 else math.ceil(rate * 1_000) / 10:g}%"
     return f"{rate:.0%}"
 
 
@@ -424,5 +433,3 @@ def _span(seconds: float) -> str:
             amount = math.ceil(seconds / size * 10) / 10
             return f"{amount:g} {name}{'' if amount == 1 else 's'}"
     return f"{seconds:g} seconds"
-
-

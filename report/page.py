@@ -26,7 +26,7 @@ h1 { font-size: 1.6rem; margin: 0; }
 h2 { font-size: 1.1rem; line-height: 1.3; margin: 0 0 4px; }
 p { color: var(--soft); margin: 0 0 10px; font-size: .9rem; }
 .note { display: inline-block; border: 1px solid var(--warn); border-radius: 6px; padding: 1px 8px; color: var(--ink); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; margin: 20px 0 8px; padding: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; margin: 20px 0 16px; }
 .tiles div { border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; }
 .tiles dd { margin: 0; font-size: 1.6rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
@@ -58,7 +58,8 @@ async function draw() {
   views.forEach(view => view.finalize());
   views = [];
   for (const [id, chart] of Object.entries(data.charts)) {
-    const options = {actions: false, renderer: 'svg', ast: true, config: painted(data.config, theme), tooltip: {theme: name}};
+    const config = painted(data.config, theme);
+    const options = {actions: false, renderer: 'svg', ast: true, config, tooltip: {theme: name}};
     views.push(await vegaEmbed('#' + id, painted(chart, theme), options));
   }
   document.documentElement.dataset.drawn = name;
@@ -131,7 +132,7 @@ def _section(section: Section) -> str:
 
 def _table(section: Section) -> str:
     def cells(tag: str, row: object) -> str:
-        assert isinstance(row, (list, tuple))  # noqa: S101 - for the type
+        assert isinstance(row, (list, tuple))
         marks = [' class="n"' if is_number else "" for _, is_number in section.columns]
         return "".join(f"<{tag}{mark}>{escape(text)}</{tag}>" for mark, text in zip(marks, row, strict=True))
 

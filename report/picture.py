@@ -21,7 +21,9 @@ def svg(found: Findings, theme: str, title: str, note: str) -> str:
     """The picture."""
     by_key = {section.key: section for section in found.sections}
     columns = [
-        alt.vconcat(*(_drawn(by_key[key]) for key in keys if key in by_key), spacing=32).resolve_scale(color="independent")
+        alt.vconcat(*(_drawn(by_key[key]) for key in keys if key in by_key), spacing=32).resolve_scale(
+            color="independent"
+        )
         for keys in COLUMNS
     ]
     period = f"{found.first:%B} {found.first.day} to {found.last:%B} {found.last.day}, {found.last.year}"

@@ -37,14 +37,14 @@ def connect() -> Iterator[Warehouse]:
 
 
 def _duckdb() -> Iterator[Warehouse]:
-    import duckdb  # noqa: PLC0415 - only the utility of this warehouse has it
+    import duckdb
 
     with duckdb.connect(os.environ["DBT_DUCKDB_PATH"], read_only=True) as connection:
         yield Warehouse(_quoted(os.environ.get("DBT_DUCKDB_SCHEMA", "analytics")), connection.execute)
 
 
 def _postgres() -> Iterator[Warehouse]:
-    import psycopg2  # noqa: PLC0415 - only the utility of this warehouse has it
+    import psycopg2
 
     url = os.environ.get("DBT_POSTGRES_SQLALCHEMY_URL")
     if url:

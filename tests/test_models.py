@@ -1,4 +1,4 @@
-"""The dbt package on what real loaders landed, on DuckDB and PostgreSQL: figures against the Space's own, computed apart."""
+"""The dbt package on what real loaders landed: its figures against the Space's own, computed apart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from tests.support.pipeline import ROOT, Pipeline
 from tests.support.run import output_of, with_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -58,7 +57,7 @@ class Space:
             return connection.execute(query.encode()).fetchall()
 
     def figures(self, warehouse: str, keys: int, query: str) -> dict[Any, tuple[Any, ...]]:
-        """Rows of a query by their first columns; rates rounded, for the databases divide differently far behind the point."""
+        """Rows of a query by their first columns; rates rounded, for databases divide differently."""
         rows = [tuple(map(_rounded, row)) for row in self.rows(warehouse, query)]
         found = {row[0] if keys == 1 else row[:keys]: row[keys:] for row in rows}
         assert len(found) == len(rows)
@@ -125,7 +124,7 @@ def _odd_messages(sim: Simulator) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def space(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+def space(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Space:
     plugins = ("target-duckdb", "target-postgres", "dbt-duckdb", "dbt-postgres")
     pipeline = Pipeline.installed(tmp_path_factory.mktemp("project"), *plugins)
     counts = {"voice_logs": 120, "fax_logs": 60, "video_logs": 40, "conference_logs": 40}
@@ -135,7 +134,7 @@ def space(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         _run_and_build(space, sim)
         sim.advance(hours=HOURS_BETWEEN)
         _run_and_build(space, sim)
-    yield space
+    return space
 
 
 def _run_and_build(space: Space, sim: Simulator) -> None:
@@ -168,7 +167,9 @@ def test_every_number_s_figures_equal_the_space_s(warehouse: str, space: Space) 
     found = space.figures(warehouse, 1, f"select number, {columns} from analytics.number_overview")
     assert found == figures.number_overview(space.messages.values())
     columns = "delivery_rate_low, delivery_rate, delivery_rate_high"
-    for bounds in space.rows(warehouse, f"select {columns} from analytics.number_overview where delivery_rate is not null"):
+    for bounds in space.rows(
+        warehouse, f"select {columns} from analytics.number_overview where delivery_rate is not null"
+    ):
         low, rate, high = map(_rounded, bounds)
         assert 0 <= low <= rate <= high <= 1
 
@@ -222,7 +223,8 @@ def test_the_other_families_days_equal_the_space_s(warehouse: str, space: Space)
         ("daily_video", "sessions", sessions),
         ("daily_conferences", "conferences", conferences),
     ):
-        query = f"select created_date, cast(sum({count}) as integer), coalesce(sum(charge), 0) from analytics.{table} group by 1"
+        sums = f"cast(sum({count}) as integer), coalesce(sum(charge), 0)"
+        query = f"select created_date, {sums} from analytics.{table} group by 1"
         expected: dict[Any, list[Any]] = {}
         for record in records:
             row = expected.setdefault(figures.day(record), [0, Decimal()])
@@ -298,9 +300,7 @@ def test_every_column_of_every_model_is_described(space: Space) -> None:
 
 def test_the_documents_say_what_each_model_is_for(space: Space) -> None:
     guide = (ROOT / "docs" / "models.md").read_text("utf-8")
-    tables = space.rows(
-        "duckdb", "select table_name from information_schema.tables where table_schema = 'analytics'"
-    )
+    tables = space.rows("duckdb", "select table_name from information_schema.tables where table_schema = 'analytics'")
     assert [name for (name,) in tables if f"`{name}`" not in guide and not name.startswith(("stg_", "int_"))] == []
 
 
@@ -358,13 +358,16 @@ def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path)
             DBT_TARGET_PATH=str(tmp_path),
             DBT_LOG_PATH=str(tmp_path),
         )
-        # Without the tests of units: the emulator's numbers without a scale have three digits behind the point.
+        # Without the tests: the emulator's decimals have three digits behind the point, whatever is declared.
         resources = [word for kind in ("seed", "model", "snapshot") for word in ("--resource-type", kind)]
         output_of([commands / "dbt", "build", *resources], TRANSFORM, variables, 240)
-        rows = service.query("select created_date, kind, messages, delivered, charge from analytics.daily_delivery")
-    found = {(day, kind): (int(count), int(good), Decimal(money)) for day, kind, count, good, money in rows}
+        columns = "messages, delivered, undelivered, failed, pending, no_receipt"
+        rows = service.query(f"select created_date, kind, {columns} from analytics.daily_delivery")
+    found = {(day, kind): tuple(map(int, counts)) for day, kind, *counts in rows}
     expected = figures.daily_delivery(now.values())
-    assert found == {(str(day), kind): (row[0], row[1], row[9]) for (day, kind), row in expected.items()}
+    assert found == {(str(day), kind): row[:6] for (day, kind), row in expected.items()}
+    (staging,) = tmp_path.glob("compiled/**/stg_signalwire__message_logs.sql")
+    assert "cast(`charge` as decimal(28, 9))" in staging.read_text("utf-8")
 
 
 def _bigquery_table(records: list[dict[str, Any]]) -> str:
@@ -375,7 +378,8 @@ def _bigquery_table(records: list[dict[str, Any]]) -> str:
         + ", ".join(f"{_literal(record[name])} as `{name}`" for name in names)
         + f", {record['number_of_segments']} as number_of_segments, cast({record['charge']} as float64) as charge"
         + f", [struct('all' as description, cast({record['charge']} as float64) as charge)] as charge_details"
-        + f", timestamp '{record['created_at']}' as created_at, timestamp '{NOW:%Y-%m-%d %H:%M:%S}' as _sdc_extracted_at"
+        + f", timestamp '{record['created_at']}' as created_at"
+        + f", timestamp '{NOW:%Y-%m-%d %H:%M:%S}' as _sdc_extracted_at"
         + f", {place} as _sdc_sequence)"
         for place, record in enumerate(records)
     ]

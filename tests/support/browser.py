@@ -51,11 +51,17 @@ class Page:
 
     def open(self, address: str, *, width: int, dark: bool) -> None:
         """Open a file at a width in pixels and wait until its charts are drawn in the theme."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=address)
+        self.wait_for_theme(scheme)
+
+    def wait_for_theme(self, scheme: str) -> None:
+        """Wait until the charts are drawn in a theme."""
         deadline = time.monotonic() + START_SECONDS
         # A page that is being left answers too, or not at all.
         while (found := self._drawn()) != scheme:
@@ -98,7 +104,7 @@ class Page:
 
 
 def browser_command() -> str:
-    """The browser's command; as root on Debian it is installed where it is missing. Without one, the test is skipped."""
+    """The browser's command; root on Debian gets it where it is missing. Without one, the test is skipped."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": INSTALL_SECONDS}
@@ -118,21 +124,15 @@ def browser(folder: Path) -> Iterator[Page]:
     to_browser, from_us = os.pipe()
     to_us, from_browser = os.pipe()
 
-    def place_pipes() -> None:
-        # The browser reads its orders from descriptor 3 and answers on 4.
-        first, second = os.dup(to_browser), os.dup(from_browser)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
+    # The browser reads its orders from descriptor 3 and answers on 4.
+    placed = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "browser"]
     command = [
         *(browser_command(), "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu"),
         *("--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-networking"),
         *(f"--user-data-dir={folder}", "about:blank"),
     ]
     with (folder / "browser.out").open("wb") as log:
-        process = subprocess.Popen(  # noqa: PLW1509 - the child does nothing but place two descriptors
-            command, close_fds=False, preexec_fn=place_pipes, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*placed, *command], pass_fds=(to_browser, from_browser), stdout=log, stderr=log)
     os.close(to_browser)
     os.close(from_browser)
     with os.fdopen(from_us, "wb") as send, os.fdopen(to_us, "rb") as receive:

@@ -1,4 +1,4 @@
-"""The demo: a simulated Space, the pipeline through Meltano into a DuckDB file, again as time passes, models, a report."""
+"""The demo: a simulated Space, through Meltano into a DuckDB file, again as time passes; models and a report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from tests.support.pipeline import ROOT, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     Logs = dict[str, dict[str, Any]]
 
@@ -35,7 +35,12 @@ BUILT = re.compile(r"Done\. PASS=(\d+) WARN=(\d+) ERROR=(\d+)")
 WIDTH = 34
 
 CAMPAIGN_FILTERED = 0.4
-ABROAD = (("+447700900", 3, 140, 0.72), ("+1204555", 4, 120, 0.94), ("+4917139200", 2, 90, 0.93), ("+614915701", 2, 60, 0.91))
+ABROAD = (
+    ("+447700900", 3, 140, 0.72),
+    ("+1204555", 4, 120, 0.94),
+    ("+4917139200", 2, 90, 0.93),
+    ("+614915701", 2, 60, 0.91),
+)
 """Prefix of numbers that are nobody's, digits behind it, messages, and the share that arrives."""
 
 OUTBOUND = {
@@ -85,7 +90,8 @@ def main() -> int:
     seconds = time.monotonic()
     say(
         f"\nThe report is {bold(os.path.relpath(report))}: open it in a browser. The tables are in "
-        f"{os.path.relpath(pipeline.database)}.\n{seconds - began:.0f} s in all, {installed - began:.0f} s of them to install."
+        f"{os.path.relpath(pipeline.database)}.\n"
+        f"{seconds - began:.0f} s in all, {installed - began:.0f} s of them to install."
     )
     return 0 if same else 1
 
@@ -201,7 +207,9 @@ def show_report(pipeline: Pipeline, sim: Simulator) -> Path:
     """Make the report and show what it says; gives its file."""
     heading("The report", "meltano invoke dbt-duckdb:report")
     report = pipeline.folder / "output" / "report.html"
-    arguments = ("--output", str(report), "--title", TITLE, "--note", NOTE, *sys.argv[1:])
+    # `uv run poe demo --svg FILE --dark-svg FILE` writes the README's picture.
+    pictures = (text if text.startswith("--") else str(Path(text).resolve()) for text in sys.argv[1:])
+    arguments = ("--output", str(report), "--title", TITLE, "--note", NOTE, *pictures)
     pipeline.meltano("invoke", "dbt-duckdb:report", *arguments, SIGNALWIRE_NOW=sim.clock.isoformat())
     for title in re.findall(r"^<h2>(.+)</h2>$", report.read_text(encoding="utf-8"), re.MULTILINE):
         say(f"  {html.unescape(title)}")

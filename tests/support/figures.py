@@ -131,10 +131,12 @@ def spend(families: Mapping[str, Iterable[Record]]) -> Figures:
             key = (day(record), family, "fax" if family == "fax_logs" else kind or "unknown")
             rest = Decimal(record.get("charge") or 0)
             for entry in record.get("charge_details") or []:
-                totals[(*key, entry["description"])] += Decimal(entry["charge"])
+                parts = (*key, entry["description"])
+                totals[parts] += Decimal(entry["charge"])
                 rest -= Decimal(entry["charge"])
             if rest:
-                totals[(*key, "(not itemised)")] += rest
+                parts = (*key, "(not itemised)")
+                totals[parts] += rest
     return {key: (total,) for key, total in totals.items()}
 
 

@@ -32,8 +32,10 @@ MAX_DIGITS = 5
 MAX_DIGITS_SHARED = 7
 """The same where several countries share the code: the islands beside Britain have ranges of that length."""
 
-DESCRIBED = ("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager")
-DESCRIBED += ("uan", "voicemail")
+DESCRIBED = (
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager"),
+    *("uan", "voicemail"),
+)
 
 TOLL_FREE, GEOGRAPHIC = "toll_free", "geographic"
 WORLD_S_TOLL_FREE = 800
