@@ -151,7 +151,9 @@ def cumulative(points: Rows) -> Chart:
 
 
 def _days(*, bars: bool = False) -> alt.X:
-    axis = alt.Axis(format="%b %-d", grid=False, labelOverlap="greedy", tickCount={"interval": "day", "step": 1})
+    axis = alt.Axis(
+        format="%b %-d", grid=False, labelOverlap="greedy", labelSeparation=12, tickCount={"interval": "day", "step": 1}
+    )
     if bars:
         return alt.X("utcyearmonthdate(day):T", title=None, scale=alt.Scale(type="utc"), axis=axis, bandPosition=0.5)
     return alt.X("day:T", title=None, scale=alt.Scale(type="utc", padding=14), axis=axis)
