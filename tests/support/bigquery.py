@@ -43,6 +43,11 @@ class BigQuery:
         assert "pageToken" not in answer, "the answer holds all rows"
         return rows
 
+    def create_dataset(self, name: str) -> None:
+        """Make an empty dataset."""
+        reference = {"datasetReference": {"projectId": PROJECT, "datasetId": name}}
+        self._post(f"/bigquery/v2/projects/{PROJECT}/datasets", reference)
+
     def records(self, table: str) -> dict[str, dict[str, Any]]:
         """Records of a table or view of the dataset `signalwire` by ID; none is there twice."""
         columns = ", ".join(f"`{name}`" for name in COLUMNS)

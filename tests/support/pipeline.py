@@ -31,11 +31,11 @@ class Pipeline:
     folder: Path
 
     @classmethod
-    def installed(cls, folder: Path, *loaders: str) -> Pipeline:
-        """Pipeline with the tap and just these loaders, and nothing landed yet."""
+    def installed(cls, folder: Path, *plugins: str) -> Pipeline:
+        """Pipeline with the tap and just these loaders and utilities, and nothing landed yet."""
         pipeline = cls(folder)
         pipeline._copy_project()
-        pipeline.meltano("install", "tap-signalwire-logs", *loaders)
+        pipeline.meltano("install", "tap-signalwire-logs", *plugins)
         pipeline.forget()
         return pipeline
 
@@ -75,11 +75,12 @@ class Pipeline:
         self.folder.mkdir(parents=True, exist_ok=True)
         project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
         (self.folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
-        shutil.copytree(ROOT / "orchestrate", self.folder / "orchestrate", dirs_exist_ok=True)
+        for name in ("orchestrate", "report", "transform"):
+            shutil.copytree(ROOT / name, self.folder / name, dirs_exist_ok=True)
 
-    def run(self, sim: Simulator, loader: str, *options: str, **settings: str) -> str:
-        """Run `meltano run OPTIONS tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
-        return self.meltano("run", *options, "tap-signalwire-logs", loader, **credentials(sim), **settings)
+    def run(self, sim: Simulator, loader: str, *options: str, then: tuple[str, ...] = (), **settings: str) -> str:
+        """Run `meltano run OPTIONS tap-signalwire-logs LOADER THEN` against a simulated Space; gives its log."""
+        return self.meltano("run", *options, "tap-signalwire-logs", loader, *then, **credentials(sim), **settings)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a Meltano command, with its log to read."""

@@ -1,0 +1,15 @@
+{{ signalwire_logs.newest_rows('video_logs', {
+  'id': 'text',
+  'created_at': 'timestamp',
+  'type': 'text',
+  'status': 'text',
+  'source': 'text',
+  'url': 'text',
+  'room_name': 'text',
+  'locked': 'boolean',
+  'started_at': 'timestamp',
+  'ended_at': 'timestamp',
+  'charge': 'money',
+  'charge_details': 'details',
+  'discarded_at': 'timestamp',
+}) }}

@@ -1,0 +1,18 @@
+{{ signalwire_logs.newest_rows('voice_logs', {
+  'id': 'text',
+  'created_at': 'timestamp',
+  'from': 'text',
+  'to': 'text',
+  'status': 'text',
+  'direction': 'text',
+  'source': 'text',
+  'type': 'text',
+  'duration': 'integer',
+  'duration_ms': 'integer',
+  'billing_ms': 'integer',
+  'parent_id': 'text',
+  'url': 'text',
+  'charge': 'money',
+  'charge_details': 'details',
+  'discarded_at': 'timestamp',
+}) }}
