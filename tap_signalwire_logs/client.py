@@ -161,6 +161,7 @@ class Client:
         self._next_clock_reading = 0.0
 
     async def __aenter__(self) -> Self:
+        """Open on the running loop; nothing is sent yet."""
         project_id, api_token, timeout, user_agent = self._credentials
         self._loop = asyncio.get_running_loop()
         self._transport = CurlTransport(
@@ -175,6 +176,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Cancel what waits or is in flight, and close every connection."""
         tasks = [request.task for request in self._retrying if request.task]
         for task in tasks:
             task.cancel()
@@ -187,6 +189,7 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def __repr__(self) -> str:
+        """What it waits for."""
         pace = ""
         if self._limit.is_on:
             pace = f", at {self._limit.per_second:.1f} requests a second"
@@ -288,7 +291,7 @@ class Client:
     # Slots
 
     async def _slot(self, request: _Request[Any]) -> None:
-        """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, and who tries again before others."""
+        """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, retries before others."""
         queue = self._page_queue if request.is_page else self._queue
         waiter = self._loop.create_future()
         if request.tries:
@@ -332,41 +335,50 @@ class Client:
         """What is to be raised for an answer that is not 200."""
         status = response.status
         entries = _errors(response.read())
-        what = f"{request.name}: {status}{_request_id(response)}{_described(entries)}"
         codes = tuple(entry.code for entry in entries if entry.code)
+        said = f"{status}{_request_id(response)}"
+        is_gone = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
         if status in RETRIED_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR or RATE_LIMIT_CODE in codes:
-            retry_after = parse_retry_after(response.header("retry-after"), response.header("date"))
-            is_throttled = (
-                status == HTTPStatus.TOO_MANY_REQUESTS
-                or RATE_LIMIT_CODE in codes
-                or (retry_after is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR)
-                or (status == HTTPStatus.SERVICE_UNAVAILABLE and self._is_limit(request))
-            )
-            if is_throttled:
-                now = self._loop.time()
-                quiet = None if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
-                self._limit.refused(now, response.sent, in_flight=self._in_flight, retry_after=quiet)
-            kind = "throttled" if is_throttled else "unavailable"
-            reason = what.removeprefix(f"{request.name}: ")
-            return self._failed(request, RetriableFailure(reason, kind, status, retry_after))
-        is_redirect = status in REDIRECTS or (
-            HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST and response.header("location")
+            failure = self._unavailable_for_now(request, response, f"{said}{_described(entries)}", codes)
+        elif is_gone and not entries:
+            failure = RetriableFailure(f"{said}, but not in SignalWire's own words", "body", status)
+        elif status < HTTPStatus.BAD_REQUEST and not _is_redirect(response):
+            failure = RetriableFailure(f"{said}, which is no answer", "body", status)
+        else:
+            return self._lasting(request, response, f"{request.name}: {said}{_described(entries)}", entries)
+        return self._failed(request, failure)
+
+    def _unavailable_for_now(
+        self, request: _Request[Any], response: Response, reason: str, codes: tuple[str, ...]
+    ) -> RetriableFailure:
+        """Failure for a status that passes; where it tells of a limit, the pace is lowered."""
+        status = response.status
+        retry_after = parse_retry_after(response.header("retry-after"), response.header("date"))
+        is_throttled = (
+            status == HTTPStatus.TOO_MANY_REQUESTS
+            or RATE_LIMIT_CODE in codes
+            or (retry_after is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+            or (status == HTTPStatus.SERVICE_UNAVAILABLE and self._is_limit(request))
         )
-        if status < HTTPStatus.BAD_REQUEST and not is_redirect:
-            return self._failed(request, RetriableFailure(f"{status}, which is no answer", "body", status))
-        if is_redirect:
+        if not is_throttled:
+            return RetriableFailure(reason, "unavailable", status, retry_after)
+        quiet = None if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
+        self._limit.refused(self._loop.time(), response.sent, in_flight=self._in_flight, retry_after=quiet)
+        return RetriableFailure(reason, "throttled", status, retry_after)
+
+    def _lasting(self, request: _Request[Any], response: Response, what: str, entries: list[_Entry]) -> Exception:
+        """Error for a status that no other try would change."""
+        status = response.status
+        if _is_redirect(response):
             return self._fail_all(UnreachableError(f"{what}; unexpected redirect, not followed; check `space`"))
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return self._fail_all(_proxy_error(request, status))
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             advice = f"check `project_id` and `api_token`, and that the API token has the scope {self._scope}"
             return self._fail_all(UnauthorizedError(f"{what}; {advice}"))
-        is_gone = status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
-        if is_gone and not entries:
-            reason = f"{status}{_request_id(response)}, but not in SignalWire's own words"
-            return self._failed(request, RetriableFailure(reason, "body", status))
         self._note_answer(response)
-        if is_gone:
+        codes = tuple(entry.code for entry in entries if entry.code)
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             return NotFoundError(what, status, codes)
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and codes and set(codes) == {HISTORY_LIMIT_CODE}:
             return HistoryLimitError(what, entries[0].message)
@@ -453,8 +465,8 @@ class Client:
         return error
 
     def _fatal_error(self) -> FatalError:
-        assert self._fatal
-        return type(self._fatal)(*self._fatal.args)
+        error = self._fatal or FatalError()
+        return type(error)(*error.args)  # one for each request: an error keeps the way that it was raised on
 
     def _report(self) -> None:
         """What the client waits for, now and then."""
@@ -503,7 +515,7 @@ class _Entry(NamedTuple):
 
 
 def _errors(body: bytes | bytearray) -> list[_Entry]:
-    """Entries of an error in the service's own words, in each shape that it has; none where the words are not its own."""
+    """Entries of an error in the service's own words, in each of its shapes; none where the words are not its own."""
     try:
         answer = decode_json(body)
     except NOT_JSON:
@@ -532,6 +544,12 @@ def _described(entries: list[_Entry]) -> str:
         about = f" ({attribute})" if attribute else ""
         described += f"; {code}{about}: {message}" if code or about else f"; {message}"
     return described
+
+
+def _is_redirect(response: Response) -> bool:
+    status = response.status
+    is_redirection = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return status in REDIRECTS or (is_redirection and response.header("location") is not None)
 
 
 def _advice(request: _Request[Any], entries: list[_Entry]) -> str:

@@ -44,7 +44,7 @@ def wait_seconds(failure: RetriableFailure, tries: int) -> float:
     """
     half: float = min(BACKOFF_FIRST_SECONDS * 2 ** min(tries - 1, 30), BACKOFF_CAP_SECONDS) / 2
     chance = float(backoff.full_jitter(half))
-    return min(max(half, failure.retry_after or 0.0) + chance, RETRY_AFTER_CAP_SECONDS)
+    return float(min(max(half, failure.retry_after or 0.0) + chance, RETRY_AFTER_CAP_SECONDS))
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

@@ -271,9 +271,11 @@ class CurlTransport:
         }
 
     async def __aenter__(self) -> Self:
+        """Itself."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close every connection."""
         self.close()
 
     async def send(self, target: str, *, is_large: bool = False, fresh: bool = False) -> Response:
@@ -461,7 +463,7 @@ def decompress(body: bytes | bytearray, encoding: str) -> bytes | bytearray:
 
 
 def _members(body: bytes | bytearray) -> bytes:
-    """Every member of a gzip body, up to what is none: padding is passed over, a part that was cut gives what it has."""
+    """Every member of a gzip body, up to what is none; one that was cut gives what it has."""
     whole = b""
     rest: bytes | bytearray = body
     while rest:
@@ -507,9 +509,10 @@ def environment_options(origin: str) -> dict[int, object]:
 
 
 def _ends_with_connection(head: bytearray) -> bool:
-    """Whether the end of the connection is the end of the body: then a reset, or TLS without its goodbye, is one too."""
+    """Whether the body ends where the connection does: then a reset, or TLS without its goodbye, is an end too."""
     fields = head[head.rfind(b"\nHTTP/") + 1 :].lower()
-    return fields.endswith(b"\r\n\r\n") and b"\ncontent-length:" not in fields and b"\ntransfer-encoding:" not in fields
+    is_framed = b"\ncontent-length:" in fields or b"\ntransfer-encoding:" in fields
+    return fields.endswith(b"\r\n\r\n") and not is_framed
 
 
 def _keep(transfer: _Transfer, body: SpooledTemporaryFile[bytes], chunk: bytes) -> int:

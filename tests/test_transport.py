@@ -7,6 +7,7 @@ import gzip
 import json
 import select
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 
 from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.errors import UnreachableError
-from tap_signalwire_logs.transport import CurlTransport, decompress
+from tap_signalwire_logs.transport import CurlTransport, TransportFailure, decompress
 from tests.support.doors import HOST, Proxy, Reply, Scripted, TlsDoor, answer, certified, scripted
 from tests.support.run import config_for, run_tap
 
@@ -195,7 +196,7 @@ def test_connections_that_died_unseen_cost_one_timeout_and_no_request() -> None:
         state = {"asleep": False, "known": 0}
 
         def reply(_target: str, server: Scripted) -> Reply:
-            if state["asleep"] and server.connections == state["known"]:
+            if state["asleep"] and server.connection <= state["known"]:
                 return Reply(hang=True)
             return Reply(answer(200, BODY).raw, after=0.01)
 
@@ -238,6 +239,25 @@ def test_a_send_that_is_cancelled_leaves_the_others_alone() -> None:
             assert [one.status for one in done[:20] if not isinstance(one, BaseException)] == [200] * 20
 
     asyncio.run(main())
+
+
+def test_transfers_that_fail_together_leave_those_begun_after_them_alone() -> None:
+    async def main() -> int:
+        async with CurlTransport("http://127.0.0.1:9", "p", "t", connections=8, timeout=5, user_agent="x") as transport:
+
+            async def again() -> int:
+                failed = 0
+                for _ in range(10):
+                    with suppress(TransportFailure):
+                        await transport.send("/")
+                        continue
+                    failed += 1
+                return failed
+
+            done = await asyncio.wait_for(asyncio.gather(*(again() for _ in range(20))), 20)
+            return sum(done)
+
+    assert asyncio.run(main()) == 200
 
 
 # Proxies

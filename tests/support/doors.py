@@ -126,11 +126,12 @@ class Proxy(Door):
 
 @dataclass
 class Scripted:
-    """A server that answers as a test says; `requests` are the targets, `connections` how many were opened."""
+    """A server that answers as a test says; `requests` are the targets, `connections` how many were opened, `connection` the one now."""
 
     origin: str = ""
     requests: list[str] = field(default_factory=list)
     connections: int = 0
+    connection: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
 
@@ -164,16 +165,18 @@ async def scripted(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())
         script.connections += 1
+        number = script.connections
         try:
-            while await turn(reader, writer):
+            while await turn(reader, writer, number):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # asyncio's own callback would raise a cancellation once more
         finally:
             writer.close()
 
-    async def turn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def turn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
+        script.connection = number
         script.requests.append(head.split(b" ")[1].decode())
         script.in_flight += 1
         script.max_in_flight = max(script.max_in_flight, script.in_flight)
