@@ -116,7 +116,9 @@ def split(window: Window, granularity: FilterGranularity) -> list[Window]:
     if window.start < NO_LOGS_BEFORE < window.end:
         parts.append(window.first_part(NO_LOGS_BEFORE - window.start, granularity))
         rest = window.after(parts[0])
-    width = -(-rest.width // (MAX_SPLITS - len(parts))) if rest else 0
+    # Whole days are cut at midnights: the first of them may be a short one.
+    width = -(-rest.width // (MAX_SPLITS - 1 - len(parts))) if rest else 0
+    width = -(-width // granularity.finest) * granularity.finest
     while rest:
         parts.append(rest.first_part(width, granularity))
         rest = rest.after(parts[-1])
