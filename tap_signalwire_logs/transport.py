@@ -447,8 +447,8 @@ class CurlTransport:
         self._sweeper = self._loop.call_later(wait, self._sweep)
 
     def _distrust_connections(self) -> None:
-        """Replace all kept connections, which may have died unseen: the oldest goes for each new one."""
-        self._fresh_left = self._connections
+        """Replace all kept connections, which may have died unseen: for each new one that is kept, the oldest goes."""
+        self._fresh_left = 2 * self._connections  # as many may be in flight before the first is kept
 
 
 def decompress(body: bytes | bytearray, encoding: str) -> bytes | bytearray:

@@ -126,7 +126,7 @@ class Proxy(Door):
 
 @dataclass
 class Scripted:
-    """A server that answers as a test says; `requests` are the targets, `connections` how many were opened, `connection` the one now."""
+    """A server that answers as a test says; `requests` are the targets, `connection` is the one in use, by number."""
 
     origin: str = ""
     requests: list[str] = field(default_factory=list)
