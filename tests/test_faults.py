@@ -245,7 +245,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(record_source: str, tmp_pa
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "curl" not in done.stderr
-        said = [line for line in done.stderr.splitlines() if "make room" in line]
+        said = [line for line in done.stderr.splitlines() if "free space" in line]
         assert len(said) == 1
         assert "`TMPDIR`" in said[0]
         full = Run(done.returncode, done.stdout, done.stderr)
