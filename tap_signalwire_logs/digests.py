@@ -114,6 +114,7 @@ class Digests:
         self._max_chars = max_chars
         self.bucket_logs = BUCKET_LOGS
         self.newest = _NONE
+        self._is_sealed = False
         self._edges = array("q")
         self._counts = array("Q")
         self._sums = array("Q")
@@ -196,6 +197,10 @@ class Digests:
         for place in range(max(self._place(start), 0), self._place(end - 1) + 1):
             self._unknown[place] = True
 
+    def seal(self) -> None:
+        """Begin a new bucket with the next log that comes after all others: what is there is about to be compared."""
+        self._is_sealed = True
+
     def prune(self, before: int) -> None:
         """Drop the buckets that end at this instant or before it."""
         place = self._place(before)
@@ -244,8 +249,13 @@ class Digests:
         elif (
             place == len(self._edges) - 1
             and second > self.newest // SECOND
-            and (self._counts[place] >= self.bucket_logs or second - self._edges[place] >= MAX_BUCKET_SECONDS)
+            and (
+                self._is_sealed
+                or self._counts[place] >= self.bucket_logs
+                or second - self._edges[place] >= MAX_BUCKET_SECONDS
+            )
         ):
+            self._is_sealed = False
             place += 1
             self._replace_buckets(place, place, [_Bucket(second)])
         self.newest = max(self.newest, created)
@@ -388,6 +398,11 @@ class Comparison(Generic[Log]):
         self._latest = created
         self._differs = self._differs or self._count > self._known.logs
         return compared
+
+    @property
+    def compared_until(self) -> int:
+        """The start of the bucket that is being compared: everything before it has been."""
+        return self._from
 
     def finish(self) -> Iterator[Compared[Log]]:
         """What is compared by the end of the list; a bucket that reaches beyond the range's end is not."""

@@ -573,12 +573,13 @@ class _HistoryLimit:
 
     sentence: str
     instant: int | None
+    is_of_upper_bound: bool
 
     def is_after(self, window: Window) -> bool:
         """Whether nothing of a window is kept."""
         if window.is_open_ended:
             return False
-        return CREATED_BEFORE in self.sentence if self.instant is None else window.end <= self.instant
+        return self.is_of_upper_bound if self.instant is None else window.end <= self.instant
 
 
 def _history_limit(error: HistoryLimitError) -> _HistoryLimit:
@@ -586,7 +587,7 @@ def _history_limit(error: HistoryLimitError) -> _HistoryLimit:
     instant = None
     with suppress(ValueError):
         instant = parse_instant(date.group()) if date else None
-    return _HistoryLimit(error.limit, instant)
+    return _HistoryLimit(error.limit, instant, CREATED_BEFORE in str(error))
 
 
 _decode_entry = msgspec.json.Decoder(ListEntry).decode

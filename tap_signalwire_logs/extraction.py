@@ -15,11 +15,21 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from tap_signalwire_logs.digests import Comparison, fingerprint
 from tap_signalwire_logs.discovery import Discovery
 from tap_signalwire_logs.errors import Cancelled, FatalError
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.instants import SECOND
-from tap_signalwire_logs.logs import Batch, Log, Outcome, RangeRetried, RangeUnread, WindowClosed
+from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND
+from tap_signalwire_logs.logs import (
+    Batch,
+    BucketSwept,
+    Log,
+    Outcome,
+    RangeRetried,
+    RangeUnread,
+    SweptUntil,
+    WindowClosed,
+)
 from tap_signalwire_logs.windows import TARGET_LOGS
 
 if TYPE_CHECKING:
@@ -28,8 +38,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.digests import Compared, Digests
     from tap_signalwire_logs.discovery import WindowListing
-    from tap_signalwire_logs.logs import Item
+    from tap_signalwire_logs.logs import Item, Mark
     from tap_signalwire_logs.source import LogSource
     from tap_signalwire_logs.state import PendingLog
 
@@ -46,6 +57,9 @@ WINDOWS_AT_ONCE = 16
 
 TARGET_LOGS_OF_GETS = 5_000
 """Logs of a window where each takes a get: a few seconds of them, so that the first come soon."""
+
+MARK_SWEEP_EVERY = DAY // 4
+"""Time that a sweep has compared, after which the state says so: one that is killed goes on from there."""
 
 LATEST = 1 << 62
 """Later than any instant."""
@@ -72,6 +86,7 @@ class Job:
         pending: Logs that are not final, by ID.
         emitted: IDs of logs done with, which the lookback meets again.
         unread: Ranges that earlier runs could not read.
+        sweep: The sweep that is due; None where none is.
     """
 
     path: str
@@ -87,6 +102,22 @@ class Job:
     pending: Mapping[str, PendingLog] = field(default_factory=dict)
     emitted: frozenset[str] = frozenset()
     unread: list[tuple[int, int]] = field(default_factory=list)
+    sweep: Sweep | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A comparison of what is listed with what was emitted.
+
+    Args:
+        digests: What was emitted; the network thread's own copy.
+        width: How far back from now it goes, in microseconds.
+        start: No log before this is compared; None for no bound.
+    """
+
+    digests: Digests
+    width: int
+    start: int | None
 
 
 class RefreshQueue:
@@ -355,38 +386,46 @@ class Extraction:
             self._share = place / by_id.count
             yield Log(log_id)
 
-    async def _discovered(self) -> AsyncGenerator[Log | WindowClosed | RangeUnread | RangeRetried, None]:
-        """Pending logs and those of each window, by created_at and ID, and a mark after each window."""
+    async def _discovered(self) -> AsyncGenerator[Log | Mark, None]:
+        """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
-        ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
-        while ranges and not refusal:
-            start, end = ranges.popleft()
-            try:
-                async with aclosing(self._of_range(start, end)) as items:
-                    async for item in items:
-                        yield item
-            except FatalError as error:
-                if type(error) is not FatalError:
-                    raise
-                refusal = error  # the list is refused; a get may still be answered
-                break
-            if start is None:
-                continue
-            yield RangeRetried(start, LATEST if end is None else end)
-            if not ranges and job.lookback is not None and start > self.now:
-                # The bookmark lies in the service's future: a log with a wrong date took it there.
-                ranges.append((self.now - job.lookback, start))
+        try:
+            async with aclosing(self._of_ranges()) as logs:
+                async for log in logs:
+                    yield log
+        except FatalError as error:
+            if type(error) is not FatalError:
+                raise
+            refusal = error  # the list is refused; a get may still be answered
         if job.has_get:
             for log in self._due.before(None):
                 yield log
         if refusal:
             raise refusal
         yield WindowClosed(None)
+        if job.sweep and job.start is not None:
+            async with aclosing(self._swept(job.sweep, job.start)) as swept:
+                async for item in swept:
+                    yield item
 
-    async def _of_range(
-        self, start: int | None, end: int | None
-    ) -> AsyncGenerator[Log | WindowClosed | RangeUnread, None]:
+    async def _of_ranges(self) -> AsyncGenerator[Log | Mark, None]:
+        """The logs of the ranges that earlier runs could not read, and of the run's own."""
+        job = self._job
+        ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
+        while ranges:
+            start, end = ranges.popleft()
+            async with aclosing(self._of_range(start, end)) as logs:
+                async for log in logs:
+                    yield log
+            if start is None:
+                continue
+            yield RangeRetried(start, LATEST if end is None else end)
+            if not ranges and job.lookback is not None and start > self.now:
+                # The bookmark lies in the service's future: a log with a wrong date took it there.
+                ranges.append((self.now - job.lookback, start))
+
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[Log | Mark, None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
@@ -400,6 +439,42 @@ class Extraction:
                 for window, error in listing.unread:
                     yield RangeUnread(window.start, max(window.end, window.start + 1), error)
                 yield WindowClosed(newest)
+
+    async def _swept(self, sweep: Sweep, end: int) -> AsyncGenerator[Log | Mark, None]:
+        """Logs before `end` in the buckets that differ from what was emitted, and a mark after each bucket.
+
+        Logs that are pending are no part of the digests: they are checked anyway.
+        """
+        start = max(self.now - sweep.width, sweep.digests.cursor or EARLIEST, sweep.start or EARLIEST)
+        # Logs that came after the newest of the digests are this run's own.
+        end = max(end, sweep.digests.newest // SECOND * SECOND + SECOND)
+        comparison: Comparison[Log] = Comparison(sweep.digests, start, end)
+        marked = start
+        async with aclosing(self._discovery.windows(comparison.start, end)) as listings:
+            async for listing in listings:
+                for window, error in listing.unread:
+                    yield RangeUnread(window.start, max(window.end, window.start + 1), error)
+                if listing.unread:
+                    return  # the rest is swept by the next run
+                for item in self._compared(comparison, listing):
+                    yield item
+                if listing.window.end - marked > MARK_SWEEP_EVERY:
+                    marked = listing.window.end
+                    yield SweptUntil(comparison.compared_until)
+        for compared in comparison.finish():
+            for item in _of_bucket(compared):
+                yield item
+        yield SweptUntil(None)
+
+    def _compared(self, comparison: Comparison[Log], listing: WindowListing) -> Iterator[Log | BucketSwept]:
+        """What differs of the buckets that end within a window."""
+        job = self._job
+        for created, log_id, entry in listing.drain():
+            is_of_this_run = created >= (job.start or 0) and log_id not in job.emitted
+            if log_id not in job.pending and not is_of_this_run:
+                log = Log(log_id, created, entry, is_swept=True)
+                for compared in comparison.add(created, fingerprint(entry), log):
+                    yield from _of_bucket(compared)
 
     @cached_property
     def _due(self) -> RefreshQueue:
@@ -445,3 +520,9 @@ class Extraction:
         for log in due.before((listing.window.end, "")):
             if has_get or (is_read and listing.window.holds(log.created or 0)):
                 yield log
+
+
+def _of_bucket(compared: Compared[Log]) -> Iterator[Log | BucketSwept]:
+    if compared.differs:
+        yield from compared.logs
+        yield BucketSwept(compared.start, compared.end, compared.fewer)

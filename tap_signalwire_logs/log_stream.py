@@ -15,10 +15,12 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_signalwire_logs import schemas
 from tap_signalwire_logs.client import Client
+from tap_signalwire_logs.digests import Digests, Rewritten
+from tap_signalwire_logs.digests import fingerprint as log_fingerprint
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
-from tap_signalwire_logs.extraction import Extraction, Job
-from tap_signalwire_logs.instants import in_micros, parse_instant, to_micros, to_text
-from tap_signalwire_logs.logs import Outcome, RangeRetried, RangeUnread
+from tap_signalwire_logs.extraction import Extraction, Job, Sweep
+from tap_signalwire_logs.instants import EARLIEST, in_micros, parse_instant, to_micros, to_text
+from tap_signalwire_logs.logs import BucketSwept, Outcome, RangeRetried, RangeUnread, WindowClosed
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import RecordDecoder
 from tap_signalwire_logs.singer import SingerStream
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tap_signalwire_logs.discovery import Discovery
-    from tap_signalwire_logs.logs import Fields, Item, Log
+    from tap_signalwire_logs.logs import Fields, Item, Log, SweptUntil
     from tap_signalwire_logs.settings import ConfiguredIds
     from tap_signalwire_logs.tap import TapSignalWireLogs
 
@@ -80,6 +82,9 @@ class LogStream(SingerStream):
         written_before, outcome = self.written, "failed"
         self._last_state = time.monotonic()
         self._records_since_state = self._state_size = 0
+        self._swept: list[Rewritten] = []
+        self._finished: list[Rewritten] = []
+        self._newest_before = EARLIEST
         try:
             with self._new_extraction(client, state) as extraction:
                 for batch in extraction.batches(self._tap.stop, self.flush):
@@ -99,6 +104,8 @@ class LogStream(SingerStream):
                     if len(outcomes) < len(batch.items):
                         progress.closed()
                 report.flaws = extraction.flaws
+            if state.digests is not None and state.digests.swept is None and not report.not_read:
+                state.digests.swept = state.now  # a first run has just listed everything
             report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
             outcome = "done"
         except GeneratorExit:
@@ -114,6 +121,7 @@ class LogStream(SingerStream):
                 progress.waiting = len(state.pending)
                 progress.oldest_waiting = min((log.created for log in state.pending.values()), default=None)
             progress.incomplete = report.not_read
+            report.tell_sweep(self._tap.settings.sweep.days)
             progress.finish(outcome)
 
     def _decide(self, outcome: Outcome, state: LogState) -> None:
@@ -141,19 +149,26 @@ class LogStream(SingerStream):
                 report.refreshed += len(item.records)
             if item.error is not None:
                 self._note_failure(item, state, report)
-            elif item.is_final and not item.is_refreshed:
-                state.done_with(log.log_id, log.created)
             else:
                 self._note_success(item, state)
+            if item.fields is not None and log.log_id not in state.pending:
+                self._add_to_digests(item, state)
+            if log.is_swept:
+                report.swept_records += len(item.records)
         elif isinstance(item, RangeUnread):
             report.range_unread(item, is_kept=state.range_unread(item.start, item.end))
         elif isinstance(item, RangeRetried):
             state.range_retried(item.start, item.end)
-        else:
+        elif isinstance(item, WindowClosed):
             state.advance(item.newest)
+        else:
+            self._note_sweep(item, state, report)
 
     def _note_success(self, outcome: Outcome, state: LogState) -> None:
         log_id, is_final = outcome.log.log_id, outcome.is_final
+        if is_final and not outcome.is_refreshed:
+            state.done_with(log_id, outcome.log.created)
+            return
         is_rare = not is_final and self.is_rare(outcome.fields)
         if outcome.is_written:
             state.emitted(log_id, _created(outcome), outcome.digest, is_final=is_final, is_rare=is_rare)
@@ -183,6 +198,48 @@ class LogStream(SingerStream):
             report.perhaps_missing(error)
         else:
             report.log_not_read(log, error, is_kept=is_kept)
+
+    def _add_to_digests(self, outcome: Outcome, state: LogState) -> None:
+        """Note what the target holds of a log that is done with, for the next sweep."""
+        digests, log = state.digests, outcome.log
+        if digests is None or log.created is None or log.created < state.now - in_micros(self._tap.settings.sweep):
+            return
+        listed = None if log.entry is None else log_fingerprint(log.entry)
+        if self.subresource or not outcome.records:
+            emitted = listed or 0
+        elif listed is not None and outcome.records[0] == log.entry:
+            emitted = listed
+        else:
+            emitted = log_fingerprint(outcome.records[0])
+        written = Rewritten(log.created, emitted, emitted if listed is None else listed)
+        if log.is_swept:
+            self._swept.append(written)
+            return
+        if log.created <= self._newest_before:
+            self._finished.append(written)
+        digests.add(log.created, emitted, listed)
+
+    def _note_sweep(self, item: BucketSwept | SweptUntil, state: LogState, report: _Report) -> None:
+        """Keep in the digests what a sweep has compared and written again."""
+        digests = state.digests
+        assert digests is not None  # noqa: S101 - without them there is no sweep
+        if isinstance(item, BucketSwept):
+            end = digests.bucket_at(item.start).until if item.end is None else item.end
+            digests.rewrite(item.start, end, self._swept)
+            self._swept = []
+            for written in self._finished:
+                if item.start <= written.created and (end is None or written.created < end):
+                    digests.add(written.created, written.emitted or 0, written.listed)
+            digests.cursor = end
+            report.buckets += 1
+            report.fewer += item.fewer
+        elif item.instant is not None:
+            digests.cursor = item.instant
+        else:
+            digests.cursor = None
+            digests.swept = state.now
+            digests.prune(state.now - in_micros(self._tap.settings.sweep + timedelta(days=1)))
+            report.is_swept = True
 
     def is_final(self, fields: Fields, now: int) -> bool:
         """Whether the service will change a log no more, at a moment in microseconds since 1970."""
@@ -237,6 +294,7 @@ class LogStream(SingerStream):
             refresh=in_micros(settings.refresh),
             lists_pending=not self.has_get,
             shared_by=self._streams_in_state,
+            sweeps=self._keeps_state and bool(settings.sweep),
         )
 
     def _new_client(self) -> Client:
@@ -274,6 +332,7 @@ class LogStream(SingerStream):
             pending=dict(state.pending),
             emitted=state.emitted_before,
             unread=unread,
+            sweep=self._sweep_if_due(state),
         )
 
         def new_source(discovery: Discovery) -> LogSource:
@@ -291,6 +350,19 @@ class LogStream(SingerStream):
             )
 
         return Extraction(job, client=client, source=new_source, began=to_micros(self._tap.began), name=self.name)
+
+    def _sweep_if_due(self, state: LogState) -> Sweep | None:
+        settings, digests = self._tap.settings, state.digests
+        if digests is None:
+            return None
+        is_due = digests.swept is None or state.now - digests.swept >= in_micros(settings.sweep_every)
+        if digests.cursor is None and not is_due:
+            return None
+        start = to_micros(settings.start_date) if settings.start_date else None
+        sweep = Sweep(Digests.load(digests.dump()), in_micros(settings.sweep), start)
+        digests.seal()
+        self._newest_before = digests.newest
+        return sweep
 
     @property
     def name_of_logs(self) -> str:
@@ -321,6 +393,10 @@ class _Report:
 
     def __init__(self, stream: str, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
         self.refreshed = 0
+        self.buckets = 0
+        self.fewer = 0
+        self.swept_records = 0
+        self.is_swept = False
         self.missing: list[str] = []
         self.flaws: list[str] = []
         self._stream = stream
@@ -365,6 +441,20 @@ class _Report:
         self._cause = self._cause or str(item.error)
         rest = "later runs ask for it again" if is_kept else "it is given up after `refresh_hours`"
         self._warn("range", "%s; logs created from %s not read, %s", item.error, name, rest)
+
+    def tell_sweep(self, days: int) -> None:
+        """Say what a sweep found, where there was one."""
+        if not self.is_swept and not self.buckets:
+            return
+        fewer = f", {self.fewer} logs no longer listed" if self.fewer else ""
+        self._logger.info(
+            "%s: swept %d days: %d buckets differed, %d records again%s",
+            self._stream,
+            days,
+            self.buckets,
+            self.swept_records,
+            fewer,
+        )
 
     def raise_for_what_did_not_come(self, *, fail_on_missing: bool) -> None:
         """End the run with one line that names it.

@@ -21,12 +21,14 @@ class Log:
         created: created_at in microseconds since 1970; None where only the ID is known.
         entry: The JSON of its list entry, where the list showed it in this run.
         is_discovered: Whether the list showed it, so that the bookmark passes it.
+        is_swept: Whether a sweep found it in a bucket that differs.
     """
 
     log_id: str
     created: int | None = None
     entry: bytes | None = None
     is_discovered: bool = False
+    is_swept: bool = False
 
 
 @dataclass(slots=True)
@@ -79,7 +81,28 @@ class RangeRetried(NamedTuple):
     end: int
 
 
-Item: TypeAlias = "Outcome | WindowClosed | RangeUnread | RangeRetried"
+class BucketSwept(NamedTuple):
+    """Every swept log of [start, end), which differed from what was emitted, has been handed over.
+
+    Args:
+        start: Inclusive.
+        end: Exclusive; None for the bucket that is open.
+        fewer: Logs that were emitted and are not listed any more.
+    """
+
+    start: int
+    end: int | None
+    fewer: int
+
+
+class SweptUntil(NamedTuple):
+    """The sweep has compared everything before an instant; None once it is complete."""
+
+    instant: int | None
+
+
+Mark: TypeAlias = "WindowClosed | RangeUnread | RangeRetried | BucketSwept | SweptUntil"
+Item: TypeAlias = "Outcome | Mark"
 
 
 class Batch(NamedTuple):

@@ -5,7 +5,8 @@
      "revision": 7,                                      counts the states that were written
      "waiting": {ID: [created_at, fingerprint, checks, revision, checked_at, failing_since, not_found, is_rare]},
      "recent": {ID: created_at},                         logs done with, which the next lookback meets again
-     "unread": [[start, end, since]]}                    ranges of created_at that could not be read
+     "unread": [[start, end, since]],                    ranges of created_at that could not be read
+     "digests": "1.…"}                                   what was emitted, for the next sweep (`digests`)
 
 Trailing nulls of an entry are left out. Orchestrators merge an older state into this one key by key, as Meltano does
 after a failed run: entries that had been left out come back then. They are told by their revision, and dropped.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tap_signalwire_logs.digests import MAX_CHARS, Digests
 from tap_signalwire_logs.exact_json import decode_json
 from tap_signalwire_logs.instants import EARLIEST, SECOND, parse_instant, to_text
 
@@ -96,6 +98,7 @@ class LogState:
         refresh: Microseconds for which a log that is not final is fetched again.
         lists_pending: Whether pending logs are checked by listing from the oldest on, for there is no get.
         shared_by: Streams that share a STATE message's room.
+        sweeps: Whether digests of what is emitted are kept.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class LogState:
         refresh: int,
         lists_pending: bool = False,
         shared_by: int = 1,
+        sweeps: bool = False,
     ) -> None:
         self.now = now
         self._stored = stored
@@ -126,6 +130,9 @@ class LogState:
         self.unread: dict[tuple[int, int], int] = dict(_ranges(stored.get("unread"), now))
         """Since when each range could not be read."""
         self._failed_ranges: dict[tuple[int, int], int] = {}
+        self.digests = Digests.load(stored.get("digests"), max_chars=MAX_CHARS // shared_by) if sweeps else None
+        if self.digests is not None and "digests" not in stored and self.bookmark is not None:
+            self.digests.swept = now  # an older version of the tap kept none
         start = self.discover_from
         self._next_start = EARLIEST if start is None else start
         self.emitted_before = frozenset(log_id for _, log_id in self._recent)
@@ -252,6 +259,8 @@ class LogState:
             [to_text(start), to_text(end), to_text(since)]
             for start, end, since in _bounded({**self.unread, **self._failed_ranges})
         ]
+        if self.digests is not None:
+            content["digests"] = self.digests.dump()
         return content
 
     def _cap_bookmark(self, created: int) -> None:
