@@ -86,7 +86,7 @@ class Airflow:
         return self.home / "airflow.db"
 
     def state_of(self, dag: str, run: str) -> str:
-        """State of a run of a DAG: queued, running, success or failed. Read from the database: a command takes seconds."""
+        """State of a run of a DAG: queued, running, success or failed; of the database, for a command takes seconds."""
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=60)) as connection:
             query = "select state from dag_run where dag_id = ? and run_id = ?"
             return str(connection.execute(query, (dag, run)).fetchone()[0])
