@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -49,8 +50,18 @@ def space() -> Iterator[Simulator]:
         yield sim
 
 
+@pytest.fixture(scope="module")
+def migrated(commands: Path, pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of Airflow's, to be copied."""
+    airflow = Airflow(commands, tmp_path_factory.mktemp("migrated"), pipeline.folder, {})
+    airflow.run("db", "migrate")
+    return airflow.database
+
+
 @pytest.fixture
-def airflow(commands: Path, pipeline: Pipeline, postgres: str, space: Simulator, tmp_path: Path) -> Airflow:
+def airflow(
+    commands: Path, migrated: Path, pipeline: Pipeline, postgres: str, space: Simulator, tmp_path: Path
+) -> Airflow:
     pipeline.forget()
     with psycopg.connect(postgres) as connection:
         connection.execute("drop schema if exists signalwire cascade")
@@ -62,7 +73,7 @@ def airflow(commands: Path, pipeline: Pipeline, postgres: str, space: Simulator,
         "TARGET_POSTGRES_SQLALCHEMY_URL": postgres,
     }
     airflow = Airflow(commands, tmp_path, pipeline.folder, variables)
-    airflow.run("db", "migrate")
+    shutil.copy(migrated, airflow.database)
     return airflow
 
 
