@@ -58,7 +58,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 def bigquery(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQuery]:
     if sys.version_info >= (3, 12):
         pytest.skip("the loader needs Python 3.11 or older, and plugins get Meltano's own")
-    pipeline.meltano("install", "target-bigquery")
+    pipeline.meltano("install", "target-bigquery", UV_COMPILE_BYTECODE="1")
     with emulated(tmp_path_factory.mktemp("bigquery")) as service:
         yield service
 

@@ -36,7 +36,8 @@ class Pipeline:
         project = (ROOT / "meltano.yml").read_text(encoding="utf-8")
         (folder / "meltano.yml").write_text(project.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), "utf-8")
         shutil.copytree(ROOT / "orchestrate", folder / "orchestrate", dirs_exist_ok=True)
-        pipeline.meltano("install", "tap-signalwire-logs", *loaders)
+        # Compiled once, also where Python is told to write no bytecode.
+        pipeline.meltano("install", "tap-signalwire-logs", *loaders, UV_COMPILE_BYTECODE="1")
         pipeline.forget()
         return pipeline
 
