@@ -106,6 +106,13 @@ class StrictSink(BigQueryStreamingInsertDenormalizedSink):
 class StrictTarget(TargetBigQuery):
     """The loader with the sink above, which needs no workers."""
 
+    def _validate_config(self, *arguments: Any, **options: Any) -> Any:
+        """Name what is missing, before the loader prints its whole schema for it."""
+        for name in ("project", "dataset"):
+            if not self.config.get(name):
+                raise KeyError(name)
+        return super()._validate_config(*arguments, **options)
+
     def get_sink_class(self, stream_name: str | None = None) -> Any:
         """Take the strict sink where rows are streamed into columns."""
         found = super().get_sink_class(stream_name)
