@@ -10,16 +10,17 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.airflow import Airflow
+from tests.support.airflow import TIMEOUT_SECONDS, Airflow
 from tests.support.environments import AIRFLOW, AIRFLOW_2, environment_of
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import ROOT, Pipeline
 from tests.support.postgres import records_of, rows_of
+from tests.support.run import output_of, with_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,6 +158,85 @@ def test_a_killed_window_runs_again_and_the_table_equals_a_single_run_s(
     assert space.max_in_flight > CONCURRENCY, "two windows were read at once"
     assert records_of(postgres) == space.truth()
     assert rows_of(postgres) == rows_of(postgres, "single")
+
+
+OPERATOR = """
+import json
+from airflow.exceptions import AirflowException, AirflowFailException
+from meltano_operator import MeltanoOperator
+outcomes = {}
+for code in (0, 1, 78, 126, 127, 143):
+    try:
+        MeltanoOperator(task_id="run", bash_command=f"exit {code}", retries=3).execute({})
+        outcomes[code] = "success"
+    except AirflowFailException:
+        outcomes[code] = "failed at once"
+    except AirflowException:
+        outcomes[code] = "tried again"
+print(json.dumps(outcomes))
+"""
+LOADED = """
+import json, runpy, sys
+found = {}
+for path in sys.argv[1:]:
+    try:
+        values = runpy.run_path(path).values()
+        found[path] = sorted({value.dag_id for value in values if hasattr(value, "dag_id") and hasattr(value, "tasks")})
+    except RuntimeError as error:
+        found[path] = str(error)
+print(json.dumps(found))
+"""
+
+
+def test_what_no_retry_mends_fails_at_once(commands: Path, tmp_path: Path) -> None:
+    outcomes = _in_airflow(commands, tmp_path, OPERATOR, PYTHONPATH=str(ROOT / "orchestrate" / "dags"))
+    assert outcomes == {
+        "0": "success",
+        "1": "tried again",
+        "143": "tried again",
+        **dict.fromkeys(("78", "126", "127"), "failed at once"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("project", "schedules", "backfill"),
+    [
+        pytest.param(None, ["meltano_messages_to_bigquery", "meltano_messages_to_postgres"], True, id="this project"),
+        pytest.param("plugins: {loaders: [{name: target-x}]}", [], False, id="a project with no loader to check"),
+        pytest.param("project_id: x", [], False, id="an empty project"),
+    ],
+)
+def test_the_dags_load_through_a_link_in_airflow_s_folder(
+    project: str | None, schedules: list[str], backfill: bool, commands: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dags" / "below" / "signalwire"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(ROOT / "orchestrate" / "dags")
+    variables = {}
+    if project:
+        (tmp_path / "meltano.yml").write_text(project, encoding="utf-8")
+        variables["MELTANO_PROJECT_ROOT"] = str(tmp_path)
+    files = [str(folder / name) for name in ("meltano_schedules.py", "backfill.py")]
+    found = _in_airflow(commands, tmp_path, LOADED, *files, **variables)
+    # The last schedule's DAG is there under two names.
+    assert [found[file] for file in files] == [schedules, ["signalwire_backfill"] if backfill else []]
+
+
+def test_a_dag_without_its_project_names_the_variable(commands: Path, tmp_path: Path) -> None:
+    file = str(ROOT / "orchestrate" / "dags" / "meltano_schedules.py")
+    found = _in_airflow(commands, tmp_path, LOADED, file, MELTANO_PROJECT_ROOT=str(tmp_path / "nowhere"))
+    assert "set MELTANO_PROJECT_ROOT" in found[file]
+
+
+def _in_airflow(commands: Path, home: Path, script: str, *arguments: str, **variables: str) -> Any:
+    """Run a script with Airflow's Python; gives the JSON of its last line."""
+    output = output_of(
+        [commands / "python", "-W", "ignore", "-c", script, *arguments],
+        home,
+        with_scripts(AIRFLOW_HOME=str(home), AIRFLOW__CORE__LOAD_EXAMPLES="False", **variables),
+        TIMEOUT_SECONDS,
+    )
+    return json.loads(output.strip().splitlines()[-1])
 
 
 def _kill_a_window(airflow: Airflow, space: Simulator) -> None:

@@ -56,8 +56,8 @@ def test_the_image_with_meltano_loads_and_keeps_its_state_outside_of_the_project
     subprocess.run([commands / "python", "-m", "pip", *shlex.split(line)], check=True, capture_output=True)
     state = tmp_path / "state"
     state.mkdir()
-    (variables,) = re.findall(r"^ENV (.+)$", OF_MELTANO, re.MULTILINE)
-    told = dict(pair.split("=", 1) for pair in variables.split())
+    variables = re.findall(r"^ENV (.+)$", OF_MELTANO, re.MULTILINE)
+    told = dict(pair.split("=", 1) for pair in " ".join(variables).split())
     told["MELTANO_DATABASE_URI"] = told["MELTANO_DATABASE_URI"].replace("////state", f"///{state}")
     told |= {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "DATABASE_URL": postgres, **credentials(sim)}
     (entrypoint,) = json.loads(re.findall(r"^ENTRYPOINT (.+)$", OF_MELTANO, re.MULTILINE)[0])

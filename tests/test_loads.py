@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.bigquery import BigQuery, emulated
+from tests.support.bigquery import BigQuery, emulated, refusing
 from tests.support.pipeline import MELTANO, ROOT, Pipeline
 from tests.support.postgres import records_of
 from tests.support.run import with_scripts
@@ -58,7 +58,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 def bigquery(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQuery]:
     if sys.version_info >= (3, 12):
         pytest.skip("the loader needs Python 3.11 or older, and plugins get Meltano's own")
-    pipeline.meltano("install", "target-bigquery")
+    pipeline.meltano("install", "target-bigquery", UV_COMPILE_BYTECODE="1")
     with emulated(tmp_path_factory.mktemp("bigquery")) as service:
         yield service
 
@@ -138,12 +138,14 @@ def test_bigquery_s_loader_fails_where_a_row_is_refused_and_writes_no_state(
     messages = [
         {"type": "SCHEMA", "stream": "refused", "schema": schema, "key_properties": ["id"]},
         {"type": "RECORD", "stream": "refused", "record": {"id": "1", "created_at": "2026-01-01T00:00:00Z"}},
-        {"type": "RECORD", "stream": "refused", "record": {"id": "2", "created_at": "no date at all"}},
+        {"type": "RECORD", "stream": "refused", "record": {"id": "2", "created_at": "2026-01-01T00:00:00Z"}},
         {"type": "STATE", "value": {"bookmarks": {}}},
     ]
-    done = _invoke_bigquery(pipeline, messages, bigquery.variables)
+    # The emulator itself takes any row, or answers 500.
+    with refusing(bigquery) as variables:
+        done = _invoke_bigquery(pipeline, messages, variables)
     assert done.returncode == 1, done.stdout
-    assert "rows of refused" in done.stdout
+    assert "BigQuery refused 2 of 2 rows of refused: invalid at created_at" in done.stdout
     assert "bookmarks" not in done.stdout
 
 

@@ -14,9 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import orjson
-from google.api_core.exceptions import GoogleAPIError, NotFound, ServerError
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import _http
+from google.cloud.bigquery import DEFAULT_RETRY
 from target_bigquery.streaming_insert import BigQueryStreamingInsertDenormalizedSink
 from target_bigquery.target import TargetBigQuery
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -90,18 +91,27 @@ class StrictSink(BigQueryStreamingInsertDenormalizedSink):
 
     # A table that was made a moment ago may not be found yet.
     @retry(
-        retry=retry_if_exception_type((ConnectionError, TimeoutError, NotFound, ServerError)),
+        retry=retry_if_exception_type(NotFound),
         wait=wait_exponential(max=10),
         stop=stop_after_delay(RETRY_SECONDS),
         reraise=True,
     )
     def _request(self, table: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = self.client.insert_rows_json(table=table, json_rows=rows)
-        return answers
+        # The client tries again for ten minutes where it is not told.
+        again = DEFAULT_RETRY.with_timeout(RETRY_SECONDS)
+        refused: list[dict[str, Any]] = self.client.insert_rows_json(table=table, json_rows=rows, retry=again)
+        return refused
 
 
 class StrictTarget(TargetBigQuery):
     """The loader with the sink above, which needs no workers."""
+
+    def _validate_config(self, *arguments: Any, **options: Any) -> Any:
+        """Name what is missing, before the loader prints its whole schema for it."""
+        for name in ("project", "dataset"):
+            if not self.config.get(name):
+                raise KeyError(name)
+        return super()._validate_config(*arguments, **options)
 
     def get_sink_class(self, stream_name: str | None = None) -> Any:
         """Take the strict sink where rows are streamed into columns."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,6 +108,45 @@ def emulated(folder: Path) -> Iterator[BigQuery]:
         process.wait()
         tokens.shutdown()
         tokens.server_close()
+
+
+@contextmanager
+def refusing(service: BigQuery) -> Iterator[dict[str, str]]:
+    """The service, but that it refuses the last row of each insert as BigQuery does; gives the loader's environment."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.path.partition("?")[0].endswith("/insertAll"):
+                last = len(json.loads(body)["rows"]) - 1
+                errors = [{"reason": "invalid", "location": "created_at", "message": "Could not parse"}]
+                stopped = [{"reason": "stopped", "location": "", "message": ""}]
+                rows = [{"index": row, "errors": errors if row == last else stopped} for row in range(last + 1)]
+                return self._answer(200, json.dumps({"insertErrors": rows}).encode())
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"{service.origin}{self.path}", body or None, headers, method=self.command)
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return self._answer(answer.status, answer.read())
+            except urllib.error.HTTPError as error:
+                return self._answer(error.code, error.read())
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward  # noqa: N815 - the library's names
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {**service.variables, "BIGQUERY_EMULATOR_HOST": f"http://127.0.0.1:{server.server_port}"}
+        server.shutdown()
 
 
 class _Tokens(BaseHTTPRequestHandler):

@@ -35,7 +35,8 @@ class Pipeline:
         """Pipeline with the tap and just these loaders and utilities, and nothing landed yet."""
         pipeline = cls(folder)
         pipeline._copy_project()
-        pipeline.meltano("install", "tap-signalwire-logs", *plugins)
+        # Compiled once, also where Python is told to write no bytecode.
+        pipeline.meltano("install", "tap-signalwire-logs", *plugins, UV_COMPILE_BYTECODE="1")
         pipeline.forget()
         return pipeline
 
