@@ -46,8 +46,8 @@ def _duckdb() -> Iterator[Warehouse]:
 def _postgres() -> Iterator[Warehouse]:
     import psycopg2
 
-    url = os.environ.get("DBT_POSTGRES_SQLALCHEMY_URL")
-    if url:
+    url = os.environ.get("DBT_POSTGRES_SQLALCHEMY_URL", "")
+    if "://" in url:
         # SQLAlchemy names the driver in the scheme; libpq knows none.
         connection = psycopg2.connect("postgresql://" + url.partition("://")[2])
     else:
