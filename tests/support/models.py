@@ -76,7 +76,7 @@ def _odd_messages(sim: Simulator) -> dict[str, str]:
         return sim.add({**sent, **fields})
 
     for number in range(60):
-        message = f"To {GB} was refused: {SCRIPT}" if number == 0 else "Refused"
+        message = f"A text to {GB} was refused: {SCRIPT}" if number == 0 else "Refused"
         code = {"status": "failed", "error_code": "carrier_violation", "error_message": message}
         add(to=US, **{"from": BAD_NUMBER}, **code)
     for number in range(40):
