@@ -134,10 +134,9 @@ def made_space(folder: Path, url: str) -> Space:
 
 def _run_and_build(space: Space, sim: Simulator) -> None:
     for warehouse in WAREHOUSES:
-        log = space.pipeline.run(
+        log = space.pipeline.run_with_models(
             sim,
-            f"target-{warehouse}",
-            then=(f"dbt-{warehouse}:build",),
+            warehouse,
             TAP_SIGNALWIRE_LOGS__SELECT='["*.*"]',
             TARGET_POSTGRES_SQLALCHEMY_URL=space.url,
             SIGNALWIRE_NOW=sim.clock.isoformat(),

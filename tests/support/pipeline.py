@@ -48,9 +48,14 @@ class Pipeline:
         shutil.rmtree(self.folder / "output", ignore_errors=True)
         (self.folder / "output").mkdir(parents=True)
 
-    def run(self, sim: Simulator, loader: str, *options: str, then: tuple[str, ...] = (), **settings: str) -> str:
-        """Run `meltano run OPTIONS tap-signalwire-logs LOADER THEN` against a simulated Space; gives its log."""
-        return self.meltano("run", *options, "tap-signalwire-logs", loader, *then, **credentials(sim), **settings)
+    def run(self, sim: Simulator, loader: str, *options: str, **settings: str) -> str:
+        """Run `meltano run OPTIONS tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
+        return self.meltano("run", *options, "tap-signalwire-logs", loader, **credentials(sim), **settings)
+
+    def run_with_models(self, sim: Simulator, warehouse: str, models: str = "build", **settings: str) -> str:
+        """Run the tap, the loader and a command of the dbt utility of a warehouse; gives the log."""
+        tasks = ("tap-signalwire-logs", f"target-{warehouse}", f"dbt-{warehouse}:{models}")
+        return self.meltano("run", *tasks, **credentials(sim), **settings)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a Meltano command, with its log to read."""
