@@ -150,6 +150,11 @@ def test_the_browser_s_theme_may_change_while_the_page_is_open(made: Made, page:
     page.wait_for_theme("dark")
 
 
+def test_without_models_it_says_what_to_do(made: Made) -> None:
+    with pytest.raises(RuntimeError, match="report: no models in the schema nothing; run `build` first"):
+        made.pipeline.meltano("invoke", "dbt-duckdb:report", DBT_DUCKDB_SCHEMA="nothing")
+
+
 def test_the_picture_is_an_svg_that_says_what_it_is_of(made: Made) -> None:
     picture = made.picture.read_text("utf-8")
     assert picture.startswith("<svg")
