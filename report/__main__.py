@@ -15,6 +15,8 @@ def main() -> None:
     """Write the files that the arguments ask for, and name them."""
     arguments = _parser().parse_args()
     with connect() as warehouse:
+        if not warehouse.has_models():
+            sys.exit(f"report: no models in the schema {warehouse.schema}; run `build` first")
         found = sections(warehouse, days=arguments.days, show_numbers=arguments.show_numbers)
     if not found.sections:
         sys.exit("report: the models hold no outbound message yet; load some, and run `build` first")

@@ -22,9 +22,15 @@ class Warehouse:
 
     def rows(self, query: str) -> list[Row]:
         """Rows of a query, in which `{schema}` stands for the schema."""
-        cursor = self.execute(query.format(schema=self.schema))
+        cursor = self.execute(query.format(schema=_quoted(self.schema)))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def has_models(self) -> bool:
+        """Whether the schema holds the models."""
+        schema = self.schema.replace("'", "''")
+        tables = "select 1 from information_schema.tables where table_name = 'daily_delivery'"
+        return bool(self.execute(f"{tables} and table_schema = '{schema}'").fetchall())
 
 
 @contextmanager
@@ -40,14 +46,14 @@ def _duckdb() -> Iterator[Warehouse]:
     import duckdb
 
     with duckdb.connect(os.environ["DBT_DUCKDB_PATH"], read_only=True) as connection:
-        yield Warehouse(_quoted(os.environ.get("DBT_DUCKDB_SCHEMA", "analytics")), connection.execute)
+        yield Warehouse(os.environ.get("DBT_DUCKDB_SCHEMA", "analytics"), connection.execute)
 
 
 def _postgres() -> Iterator[Warehouse]:
     import psycopg2
 
-    url = os.environ.get("DBT_POSTGRES_SQLALCHEMY_URL")
-    if url:
+    url = os.environ.get("DBT_POSTGRES_SQLALCHEMY_URL", "")
+    if "://" in url:
         # SQLAlchemy names the driver in the scheme; libpq knows none.
         connection = psycopg2.connect("postgresql://" + url.partition("://")[2])
     else:
@@ -62,7 +68,7 @@ def _postgres() -> Iterator[Warehouse]:
         return cursor
 
     try:
-        yield Warehouse(_quoted(os.environ.get("DBT_POSTGRES_SCHEMA", "analytics")), execute)
+        yield Warehouse(os.environ.get("DBT_POSTGRES_SCHEMA", "analytics"), execute)
     finally:
         connection.close()
 

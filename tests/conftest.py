@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support import forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.support.models import Space
 
 
 MAKING = pytest.StashKey["subprocess.Popen[bytes]"]()
@@ -81,7 +84,23 @@ def empty_sim() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of its own; gives its URL.
+    """A PostgreSQL server of its own; gives its URL."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """A Space whose logs landed in DuckDB and PostgreSQL, with the models built there."""
+    from tests.support.models import made_space  # noqa: PLC0415 - it brings the databases, which few tests need
+
+    with postgres_server() as url:
+        yield made_space(tmp_path_factory.mktemp("project"), url)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server until the context closes; gives its URL.
 
     Not below pytest's folder: each session that begins takes that from the server's user again.
     """

@@ -42,7 +42,7 @@ def commands() -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres", "dbt-postgres")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def airflow(
 ) -> Airflow:
     pipeline.forget()
     with psycopg.connect(postgres) as connection:
-        connection.execute("drop schema if exists signalwire cascade")
+        connection.execute("drop schema if exists signalwire, analytics cascade")
     variables = {
         "SIGNALWIRE_SPACE": space.space,
         "SIGNALWIRE_PROJECT_ID": space.project_id,
@@ -99,6 +99,9 @@ def test_a_schedule_s_dag_brings_what_is_new_each_time(airflow: Airflow, postgre
     assert {log_id: records[log_id] for log_id in truth} == truth
     assert set(truth) - set(before)
     assert len(space.gets()) < len(before) / 2
+    with psycopg.connect(postgres) as connection:
+        built = connection.execute("select count(*) from analytics.message_enhanced").fetchone()
+    assert built == (len(records),), "the models are built after the load"
 
 
 def test_a_backfill_lands_whole_and_says_so_only_then(airflow: Airflow, postgres: str, space: Simulator) -> None:

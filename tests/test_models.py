@@ -5,153 +5,28 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
 
-import duckdb
-import psycopg
 import pytest
 import yaml
-from psycopg.rows import tuple_row
 
-from tests.simulator import MISSING, Simulator
+from tests.simulator import Simulator
 from tests.support import figures
 from tests.support.airflow import environment_of
 from tests.support.bigquery import emulated
-from tests.support.pipeline import ROOT, Pipeline
+from tests.support.models import CA, FAMILIES, HOURS_BETWEEN, NOW, US, WAREHOUSES, Space, rounded
+from tests.support.pipeline import ROOT
 from tests.support.run import output_of, with_scripts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
 
-WAREHOUSES = ("duckdb", "postgres")
-FAMILIES = ("voice_logs", "fax_logs", "video_logs", "conference_logs")
 TRANSFORM = ROOT / "transform"
-NOW = datetime.now(timezone.utc).replace(hour=15, minute=0, second=0, microsecond=0) - timedelta(days=2)
-HOURS_BETWEEN = 10
-US, GB, CA, GUERNSEY, PUERTO_RICO = "+15550100001", "+447700900123", "+12045550101", "+441481960194", "+17872345678"
-
-
-@dataclass
-class Space:
-    """A Space after two runs and two builds: its records, as they were when they were last seen."""
-
-    pipeline: Pipeline
-    url: str
-    first_run: datetime
-    second_run: datetime
-    ids: dict[str, str]
-    messages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    others: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-
-    def rows(self, warehouse: str, query: str) -> list[tuple[Any, ...]]:
-        """Rows of a query."""
-        if warehouse == "duckdb":
-            with duckdb.connect(str(self.pipeline.database), read_only=True) as connection:
-                return connection.execute(query).fetchall()
-        with psycopg.connect(self.url, row_factory=tuple_row) as connection:
-            return connection.execute(query.encode()).fetchall()
-
-    def figures(self, warehouse: str, keys: int, query: str) -> dict[Any, tuple[Any, ...]]:
-        """Rows of a query by their first columns; rates rounded, for databases divide differently."""
-        rows = [tuple(map(_rounded, row)) for row in self.rows(warehouse, query)]
-        found = {row[0] if keys == 1 else row[:keys]: row[keys:] for row in rows}
-        assert len(found) == len(rows)
-        return found
-
-    def build(self, warehouse: str, *arguments: str, now: datetime) -> str:
-        """Run the utility's `build`, or another command of dbt's."""
-        return self.pipeline.meltano(
-            "invoke",
-            *(arguments and (f"dbt-{warehouse}", *arguments)) or (f"dbt-{warehouse}:build",),
-            TARGET_POSTGRES_SQLALCHEMY_URL=self.url,
-            SIGNALWIRE_NOW=now.isoformat(),
-        )
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 9) if isinstance(value, float) else value
-
-
-def _odd_messages(sim: Simulator) -> dict[str, str]:
-    """Messages of every shape that the models have something to say about; gives their IDs."""
-    made = sim.clock - timedelta(hours=5)
-    sent = {"direction": "outbound-api", "from": US, "created_at": made.isoformat().replace("+00:00", "Z")}
-
-    def add(**fields: Any) -> str:
-        return sim.add({**sent, **fields})
-
-    minutes = [(made + timedelta(minutes=number)).isoformat().replace("+00:00", "Z") for number in range(5)]
-    soon = sim.clock - timedelta(minutes=5)
-    return {
-        "read": add(to=GB, kind="whatsapp", status="read"),
-        "whatsapp": add(to="whatsapp:+4915123456789", kind="whatsapp", status="delivered"),
-        "word": add(to=CA, status="failed", error_code="carrier_violation", error_message="Carrier violation"),
-        "unknown code": add(to=CA, status="undelivered", error_code="99999", error_message="New"),
-        "island": add(to=GUERNSEY, status="delivered"),
-        "shared code": add(to=PUERTO_RICO, status="undelivered", error_code="30003"),
-        "toll-free": add(to=GB, **{"from": "+18005550123"}, number_of_segments=5),
-        "short code": add(to=US, **{"from": "24681"}),
-        "name": add(to=GB, **{"from": "ACME"}),
-        "canadian": add(to=GB, **{"from": CA}, number_of_segments=2),
-        "sip": add(to="sip:user@example.org", status="sent"),
-        "nobody": add(to=None),
-        "asked": add(to="+61491570156", created_at=minutes[1]),
-        "early": sim.add({**sent, "direction": "inbound", "from": "+61491570156", "to": US, "created_at": minutes[0]}),
-        "reply": sim.add({**sent, "direction": "inbound", "from": "+61491570156", "to": US, "created_at": minutes[3]}),
-        "mms": add(to=GB, kind="mms", status="sent", charge=Decimal("0.015")),
-        "new status": add(to=GB, status="teleported"),
-        "new direction": add(to=GB, direction="sideways"),
-        "no kind": add(to=GB, kind=MISSING),
-        "not itemised": add(to=GB, charge=Decimal("0.000001"), charge_details=[]),
-        "digits": add(
-            to=GB,
-            charge=Decimal("12345.678901"),
-            charge_details=[
-                {"description": "Outbound SMS", "charge": Decimal("12345.67")},
-                {"description": "Carrier fee", "charge": Decimal("0.0089")},
-            ],
-        ),
-        "late": sim.add(
-            {**sent, "to": GB, "status": "sent", "created_at": soon.isoformat().replace("+00:00", "Z")},
-            timeline=[(sim.clock + timedelta(hours=1), {"status": "delivered"})],
-        ),
-    }
-
-
-@pytest.fixture(scope="module")
-def space(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Space:
-    plugins = ("target-duckdb", "target-postgres", "dbt-duckdb", "dbt-postgres")
-    pipeline = Pipeline.installed(tmp_path_factory.mktemp("project"), *plugins)
-    counts = {"voice_logs": 120, "fax_logs": 60, "video_logs": 40, "conference_logs": 40}
-    with Simulator(messages=1_500, seed=12, days=4, clock=NOW, families=counts) as sim:
-        ids = _odd_messages(sim)
-        space = Space(pipeline, postgres, sim.clock, sim.clock + timedelta(hours=HOURS_BETWEEN), ids)
-        _run_and_build(space, sim)
-        sim.advance(hours=HOURS_BETWEEN)
-        _run_and_build(space, sim)
-    return space
-
-
-def _run_and_build(space: Space, sim: Simulator) -> None:
-    for warehouse in WAREHOUSES:
-        log = space.pipeline.run(
-            sim,
-            f"target-{warehouse}",
-            then=(f"dbt-{warehouse}:build",),
-            TAP_SIGNALWIRE_LOGS__SELECT='["*.*"]',
-            TARGET_POSTGRES_SQLALCHEMY_URL=space.url,
-            SIGNALWIRE_NOW=sim.clock.isoformat(),
-        )
-        assert " ERROR=0 " in log
-    # A log that was deleted since stays in the table, as it last was.
-    space.messages.update(sim.truth())
-    for family in FAMILIES:
-        space.others.setdefault(family, {}).update(sim.truth(family=family))
 
 
 @pytest.mark.parametrize("warehouse", WAREHOUSES)
@@ -170,7 +45,7 @@ def test_every_number_s_figures_equal_the_space_s(warehouse: str, space: Space) 
     for bounds in space.rows(
         warehouse, f"select {columns} from analytics.number_overview where delivery_rate is not null"
     ):
-        low, rate, high = map(_rounded, bounds)
+        low, rate, high = map(rounded, bounds)
         assert 0 <= low <= rate <= high <= 1
 
 
@@ -338,6 +213,20 @@ def test_an_analyst_imports_the_package_in_a_dbt_project_of_their_own(space: Spa
 def _limits() -> list[str]:
     project = yaml.safe_load((TRANSFORM / "dbt_project.yml").read_text("utf-8"))
     return list(project["vars"]["signalwire_segments_per_second"])
+
+
+@pytest.mark.parametrize("told", ["a URL with escapes", "five settings"])
+def test_postgres_is_reached_as_the_loader_is_told_to(told: str, space: Space) -> None:
+    folder = parse_qs(urlsplit(space.url).query)["host"][0]
+    url = {"TARGET_POSTGRES_SQLALCHEMY_URL": f"postgresql+psycopg://postgres:p%40s@/postgres?host={quote(folder, '')}"}
+    five = {
+        "TARGET_POSTGRES_HOST": folder,
+        "TARGET_POSTGRES_USER": "postgres",
+        "TARGET_POSTGRES_PASSWORD": "p@s",
+        "TARGET_POSTGRES_DATABASE": "postgres",
+    }
+    log = space.pipeline.meltano("invoke", "dbt-postgres", "debug", **(url if told.startswith("a URL") else five))
+    assert "All checks passed!" in log
 
 
 def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path) -> None:

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.simulator import Simulator
 from tests.support import figures
 from tests.support.browser import Page, browser
-from tests.support.pipeline import Pipeline
+from tests.support.models import BAD_NUMBER, GB, SCRIPT, WAREHOUSES, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
 
-NOW = datetime.now(timezone.utc).replace(hour=15, minute=0, second=0, microsecond=0) - timedelta(days=2)
-BAD_NUMBER, SCRIPT = "+15550109999", "</script><script>document.title='broken'</script>"
-CONTACT = "+15550119876"
 SECTIONS = ("delivery", "errors", "numbers", "countries", "spend", "time", "waiting")
 WIDTHS = (1200, 390)
 
 
 class Made:
-    """The reports of both warehouses, and the records that they are of."""
+    """The reports of both warehouses."""
 
-    def __init__(self, pipeline: Pipeline, messages: dict[str, dict[str, Any]]) -> None:
-        self.pipeline = pipeline
-        self.messages = messages
+    def __init__(self, space: Space) -> None:
+        self.pipeline = space.pipeline
+        self.messages = space.messages
+        self.others = space.others
         self.texts: dict[str, str] = {}
 
     def file(self, warehouse: str) -> Path:
         """The HTML file of a warehouse."""
         return self.pipeline.folder / "output" / f"{warehouse}.html"
+
+    @property
+    def picture(self) -> Path:
+        """The SVG."""
+        return self.pipeline.folder / "output" / "report.svg"
 
     def rows(self, warehouse: str, section: str) -> list[list[str]]:
         """Cells of a section's table."""
@@ -50,42 +51,14 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    plugins = ("target-duckdb", "target-postgres", "dbt-duckdb", "dbt-postgres")
-    pipeline = Pipeline.installed(tmp_path_factory.mktemp("project"), *plugins)
-    with Simulator(messages=900, seed=5, days=6, clock=NOW) as sim:
-        _add_odd_ones(sim)
-        messages: dict[str, dict[str, Any]] = {}
-        for models in ("snapshot", "build"):
-            for warehouse in ("duckdb", "postgres"):
-                settings = {"TARGET_POSTGRES_SQLALCHEMY_URL": postgres, "SIGNALWIRE_NOW": sim.clock.isoformat()}
-                pipeline.run(sim, f"target-{warehouse}", then=(f"dbt-{warehouse}:{models}",), **settings)
-            messages.update(sim.truth())
-            sim.advance(hours=1)
-        made = Made(pipeline, messages)
-        for warehouse in ("duckdb", "postgres"):
-            arguments = (
-                "--output",
-                str(made.file(warehouse)),
-                "--note",
-                SCRIPT,
-                "--svg",
-                str(pipeline.folder / "a.svg"),
-            )
-            pipeline.meltano("invoke", f"dbt-{warehouse}:report", *arguments, TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
-            made.texts[warehouse] = made.file(warehouse).read_text("utf-8")
+def made(space: Space) -> Made:
+    made = Made(space)
+    for warehouse in WAREHOUSES:
+        arguments = ("--output", str(made.file(warehouse)), "--note", SCRIPT, "--svg", str(made.picture))
+        variables = {"TARGET_POSTGRES_SQLALCHEMY_URL": space.url, "SIGNALWIRE_NOW": space.second_run.isoformat()}
+        made.pipeline.meltano("invoke", f"dbt-{warehouse}:report", *arguments, **variables)
+        made.texts[warehouse] = made.file(warehouse).read_text("utf-8")
     return made
-
-
-def _add_odd_ones(sim: Simulator) -> None:
-    start = sim.clock - timedelta(days=2)
-    sent = {"direction": "outbound-api", "created_at": start.isoformat().replace("+00:00", "Z"), "to": CONTACT}
-    failed = {**sent, "status": "failed", "error_code": "carrier_violation"}
-    for number in range(60):
-        message = f"To {CONTACT} was refused: {SCRIPT}" if number == 0 else "Refused"
-        sim.add({**failed, "from": BAD_NUMBER, "error_message": message})
-    for number in range(40):
-        sim.add({**sent, "from": "+15550100001", "to": f"+4477009001{number:02d}", "status": "delivered"})
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +67,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
-@pytest.mark.parametrize("warehouse", ["duckdb", "postgres"])
+@pytest.mark.parametrize("warehouse", WAREHOUSES)
 def test_the_tables_behind_the_charts_hold_the_space_s_figures(warehouse: str, made: Made) -> None:
     expected = figures.daily_delivery(made.messages.values())
     rows = made.rows(warehouse, "delivery")
@@ -105,9 +78,12 @@ def test_the_tables_behind_the_charts_hold_the_space_s_figures(warehouse: str, m
     assert {row[0]: int(row[2]) for row in made.rows(warehouse, "errors")} == {
         code: count for code, (count, _) in codes.items()
     }
-    spent = sum(found[0] for found in figures.spend({"message_logs": made.messages.values()}).values())
+    first = min(day for day, _ in expected)
+    families = {"message_logs": made.messages, **made.others}
+    spend = figures.spend({family: records.values() for family, records in families.items()})
+    spent = sum(dollars for (day, *_), (dollars,) in spend.items() if day >= first)
     assert f"<dd>${spent:,.2f}</dd>" in made.texts[warehouse]
-    waiting = [one for one in made.messages.values() if figures.outcome(one) == "pending"]
+    waiting = [one for one in made.messages.values() if figures.is_outbound(one) and figures.outcome(one) == "pending"]
     assert f"<dd>{len(waiting):,}</dd><dt>waiting now</dt>" in made.texts[warehouse]
 
 
@@ -126,12 +102,14 @@ def test_the_titles_say_what_was_found(made: Made) -> None:
 def test_phone_numbers_are_masked_unless_asked_for(made: Made) -> None:
     text = made.texts["duckdb"]
     page_itself = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
-    numbers = {number for one in made.messages.values() for number in (one["from"], one["to"]) if number}
+    told = {number for one in made.messages.values() for number in (one["from"], one["to"]) if number}
+    numbers = {number for number in told if "+" in number or "sip:" in number}
+    assert "A text to ••• was refused" in page_itself
     assert [number for number in numbers if number in page_itself or number[1:] in page_itself] == []
     made.pipeline.meltano("invoke", "dbt-duckdb:report", "--output", "output/shown.html", "--show-numbers")
     shown = (made.pipeline.folder / "output" / "shown.html").read_text("utf-8")
     assert BAD_NUMBER in shown
-    assert CONTACT in shown
+    assert f"A text to {GB} was refused" in shown
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -172,8 +150,13 @@ def test_the_browser_s_theme_may_change_while_the_page_is_open(made: Made, page:
     page.wait_for_theme("dark")
 
 
+def test_without_models_it_says_what_to_do(made: Made) -> None:
+    with pytest.raises(RuntimeError, match="report: no models in the schema nothing; run `build` first"):
+        made.pipeline.meltano("invoke", "dbt-duckdb:report", DBT_DUCKDB_SCHEMA="nothing")
+
+
 def test_the_picture_is_an_svg_that_says_what_it_is_of(made: Made) -> None:
-    picture = (made.pipeline.folder / "a.svg").read_text("utf-8")
+    picture = made.picture.read_text("utf-8")
     assert picture.startswith("<svg")
     assert "Filtered by the carrier" in picture
     assert "</script>" not in picture

@@ -71,7 +71,7 @@ def main() -> int:
             f"{LATENCY_SECONDS * 1000:.0f} ms an answer.\n"
         )
         heading("First run", "meltano run tap-signalwire-logs target-duckdb dbt-duckdb:snapshot")
-        run(pipeline, sim, "dbt-duckdb:snapshot")
+        run(pipeline, sim, "snapshot")
         rows = pipeline.landed()
         same = compare(rows, sim.truth())
         show_table(pipeline, rows)
@@ -80,7 +80,7 @@ def main() -> int:
             sim.advance(hours=hours)
             command = f"meltano run tap-signalwire-logs target-duckdb dbt-duckdb:{models}"
             heading(f"{hours} hour{'s' if hours > 1 else ''} later", command)
-            run(pipeline, sim, f"dbt-duckdb:{models}")
+            run(pipeline, sim, models)
             rows = pipeline.landed()
             # A log that was deleted since stays in the table, as it last was.
             truth = sim.truth()
@@ -134,7 +134,7 @@ def add_traffic(sim: Simulator) -> None:
 def run(pipeline: Pipeline, sim: Simulator, models: str) -> None:
     """Run the pipeline and say how it went; the models take the Space's time for now."""
     sim.clear_requests()
-    log = pipeline.run(sim, "target-duckdb", then=(models,), SIGNALWIRE_NOW=sim.clock.isoformat())
+    log = pipeline.run_with_models(sim, "duckdb", models, SIGNALWIRE_NOW=sim.clock.isoformat())
     closing, built = CLOSING_LINE.search(log), BUILT.search(log)
     say(f"  the tap's closing line   {closing.group(1) if closing else 'none'}")
     say(f"  what the Space saw       {len(sim.lists())} pages listed, {len(sim.gets()):,} logs fetched")

@@ -41,22 +41,22 @@ class Pipeline:
         return pipeline
 
     @classmethod
-    def shared(cls, folder: Path, *loaders: str) -> Pipeline:
+    def shared(cls, folder: Path, *plugins: str) -> Pipeline:
         """The same, with plugins that are installed once for all tests, and kept."""
         definition = (ROOT / "meltano.yml").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
         home = ENVIRONMENTS / "meltano" / hashlib.sha256(definition).hexdigest()[:12]
         home.mkdir(parents=True, exist_ok=True)
-        for loader in loaders:
-            with locked(home / f"{loader}.lock"):
-                installed = home / f"{loader}.installed"
+        for plugin in plugins:
+            with locked(home / f"{plugin}.lock"):
+                installed = home / f"{plugin}.installed"
                 if not installed.exists():
-                    cls.installed(home / loader, loader)
+                    cls.installed(home / plugin, plugin)
                     installed.touch()
         pipeline = cls(folder)
         pipeline._copy_project()
         for kind, plugin, source in (
-            ("extractors", "tap-signalwire-logs", loaders[0]),
-            *(("loaders", loader, loader) for loader in loaders),
+            ("extractors", "tap-signalwire-logs", plugins[0]),
+            *(("utilities" if name.startswith("dbt-") else "loaders", name, name) for name in plugins),
         ):
             link = folder / ".meltano" / kind / plugin / "venv"
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,14 @@ class Pipeline:
         for name in ("orchestrate", "report", "transform"):
             shutil.copytree(ROOT / name, self.folder / name, dirs_exist_ok=True)
 
-    def run(self, sim: Simulator, loader: str, *options: str, then: tuple[str, ...] = (), **settings: str) -> str:
-        """Run `meltano run OPTIONS tap-signalwire-logs LOADER THEN` against a simulated Space; gives its log."""
-        return self.meltano("run", *options, "tap-signalwire-logs", loader, *then, **credentials(sim), **settings)
+    def run(self, sim: Simulator, loader: str, *options: str, **settings: str) -> str:
+        """Run `meltano run OPTIONS tap-signalwire-logs LOADER` against a simulated Space; gives its log."""
+        return self.meltano("run", *options, "tap-signalwire-logs", loader, **credentials(sim), **settings)
+
+    def run_with_models(self, sim: Simulator, warehouse: str, models: str = "build", **settings: str) -> str:
+        """Run the tap, the loader and a command of the dbt utility of a warehouse; gives the log."""
+        tasks = ("tap-signalwire-logs", f"target-{warehouse}", f"dbt-{warehouse}:{models}")
+        return self.meltano("run", *tasks, **credentials(sim), **settings)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a Meltano command, with its log to read."""

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 select
   'message_logs' as family, id as log_id, created_at, charge, direction,
   coalesce(kind, 'unknown') as kind
