@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tap_signalwire_logs.discovery import Discovery
 from tap_signalwire_logs.errors import Cancelled, FatalError
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.instants import SECOND
+from tap_signalwire_logs.instants import EARLIEST, SECOND
 from tap_signalwire_logs.logs import Batch, Log, Outcome, RangeRetried, RangeUnread, WindowClosed
 from tap_signalwire_logs.windows import TARGET_LOGS
 
@@ -368,10 +368,8 @@ class Extraction:
                     raise
                 refusal = error  # the list is refused; a get may still be answered
                 break
-            if start is None:
-                continue
-            yield RangeRetried(start, LATEST if end is None else end)
-            if not ranges and job.lookback is not None and start > self.now:
+            yield RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)
+            if start is not None and not ranges and job.lookback is not None and start > self.now:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
         if job.has_get:

@@ -39,6 +39,9 @@ SETTLED_AFTER = timedelta(hours=1)
 STATE_SHARE = 0.01
 RECORD_BYTES = 500
 STATE_EVERY_SECONDS = 30.0
+STATE_EVERY_ITEMS = 256
+"""Where a STATE message may come: after the same records, however they came in batches."""
+
 MAX_NAMED = 10
 
 
@@ -77,23 +80,24 @@ class LogStream(SingerStream):
         report = _Report(self.name, self.logger)
         written_before, outcome = self.written, "failed"
         self._last_state = time.monotonic()
-        self._records_since_state = self._state_size = 0
+        self._records_since_state = self._state_size = self._items = 0
         try:
             with self._new_extraction(client, state) as extraction:
                 for batch in extraction.batches(self._tap.stop, self.flush):
                     self._set_clock(extraction, state)
-                    steps = [self._decide(item, state) for item in batch.items]
-                    yield [record for step in steps if step.is_written for record in step.records]
-                    # The batch has been written.
-                    for step in steps:
-                        self._note(step, state, report)
-                    progress.records = self.written - written_before
-                    progress.refreshed = min(report.refreshed, progress.records)
-                    progress.missing = len(report.missing)
-                    progress.at(batch.share)
-                    self._write_state_if_due(state, len(steps))
-                    if any(isinstance(step.item, WindowClosed) for step in steps):
-                        progress.closed()
+                    for items in self._parts(batch.items):
+                        steps = [self._decide(item, state) for item in items]
+                        yield [record for step in steps if step.is_written for record in step.records]
+                        # They have been written.
+                        for step in steps:
+                            self._note(step, state, report)
+                        progress.records = self.written - written_before
+                        progress.refreshed = min(report.refreshed, progress.records)
+                        progress.missing = len(report.missing)
+                        progress.at(batch.share)
+                        self._write_state_if_due(state, len(steps))
+                        if any(isinstance(step.item, WindowClosed) for step in steps):
+                            progress.closed()
                 report.flaws = extraction.flaws
             report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
             outcome = "done"
@@ -111,6 +115,15 @@ class LogStream(SingerStream):
                 progress.oldest_waiting = min((log.created for log in state.pending.values()), default=None)
             progress.incomplete = report.not_read
             progress.finish(outcome)
+
+    def _parts(self, items: list[Item]) -> Iterator[list[Item]]:
+        """Parts of a batch, cut where a STATE message may come."""
+        first = 0
+        while first < len(items):
+            part = items[first : first + STATE_EVERY_ITEMS - self._items % STATE_EVERY_ITEMS]
+            first += len(part)
+            self._items += len(part)
+            yield part
 
     def _decide(self, item: Item, state: LogState) -> _Step:
         """What an item comes to: which records are written, and whether its log is final."""
@@ -211,7 +224,10 @@ class LogStream(SingerStream):
         """Write the state, unless STATE messages would be more than a hundredth of the output."""
         self._records_since_state += records
         since = time.monotonic() - self._last_state
-        is_worth_it = self._records_since_state * RECORD_BYTES * STATE_SHARE >= self._state_size
+        is_worth_it = (
+            self._items % STATE_EVERY_ITEMS == 0
+            and self._records_since_state * RECORD_BYTES * STATE_SHARE >= self._state_size
+        )
         if not self._keeps_state or not (is_worth_it or since >= STATE_EVERY_SECONDS):
             return
         state.save()

@@ -354,6 +354,24 @@ def test_a_page_that_always_fails_holds_up_only_the_smallest_range(
         )
 
 
+def test_the_only_log_whose_page_fails_comes_once_when_that_ends(
+    empty_sim: Simulator, tmp_path: Path, attack: Attack
+) -> None:
+    sim = empty_sim
+    log_id = sim.add({**FINAL, "created_at": (sim.clock - timedelta(days=3)).isoformat().replace("+00:00", "Z")})
+    sim.fault("status", path=LIST, shows=log_id.encode(), status=500, times=None)
+    first = run_tap(tmp_path, config_for(sim, **QUICK))
+    assert first.code == 1
+    assert is_named(sim.truth()[log_id], first)
+    assert "replication_key_value" not in first.bookmark
+    sim.faults.clear()
+    second = run_tap(tmp_path, config_for(sim), state=first.state)
+    assert second.code == 0
+    third = run_tap(tmp_path, config_for(sim), state=second.state)
+    lost = wrong_in(second.by_id, sim.truth())
+    attack("the only log's page fails", 1, "came later", lost=lost, doubled=len(third.records), leaked=0)
+
+
 # A list has one way to fail
 
 
@@ -866,7 +884,7 @@ def test_a_run_ends_with_0_only_where_all_came_and_else_names_just_what_is_missi
                 sim.fault("status", path=LIST, shows=log_id.encode(), status=chance.choice([500, 502]), times=None)
             else:
                 sim.fault("status", path="page_number=[1-9]", status=chance.choice([400, 410, 422]), body=NOT_FOUND)
-        settings = {"page_size": chance.choice([7, 20, 100]), "backoff_max_tries": 4}
+        settings: dict[str, Any] = {"page_size": chance.choice([7, 20, 100]), "backoff_max_tries": 4}
         run = subject.run(tmp_path, sim, **settings)
         found = subject.found(run)
         missing = {key: record for key, record in truth.items() if key not in found}
