@@ -209,10 +209,11 @@ class LogStream(SingerStream):
         return getattr(fields, "status", None) in statuses and _is_some(getattr(fields, "charge", None))
 
     def _set_clock(self, extraction: Extraction, state: LogState) -> None:
-        """Use the service's time, once an answer told it."""
-        if state.now == extraction.now:
-            return
+        """Use the service's time, once an answer told it: items come only then."""
+        is_told = state.now != extraction.now
         state.set_now(extraction.now)
+        if not is_told:
+            return
         ahead = extraction.clock_ahead or 0.0
         self.logger.warning(
             "This machine's clock is %.0f s %s SignalWire's; using SignalWire's time",
