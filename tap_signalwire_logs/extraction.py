@@ -418,10 +418,8 @@ class Extraction:
             async with aclosing(self._of_range(start, end)) as logs:
                 async for log in logs:
                     yield log
-            if start is None:
-                continue
-            yield RangeRetried(start, LATEST if end is None else end)
-            if not ranges and job.lookback is not None and start > self.now:
+            yield RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)
+            if start is not None and not ranges and job.lookback is not None and start > self.now:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 

@@ -43,6 +43,9 @@ STATE_SHARE = 0.01
 RECORD_BYTES = 500
 MIN_STATE_BYTES = 2_000
 STATE_EVERY_SECONDS = 30.0
+STATE_EVERY_ITEMS = 256
+"""Where a STATE message may come: after the same records, however they came in batches."""
+
 MAX_NAMED = 10
 
 
@@ -81,7 +84,7 @@ class LogStream(SingerStream):
         report = _Report(self.name, self.logger)
         written_before, outcome = self.written, "failed"
         self._last_state = time.monotonic()
-        self._records_since_state = self._state_size = 0
+        self._records_since_state = self._state_size = self._items = 0
         self._swept: list[Rewritten] = []
         self._finished: list[Rewritten] = []
         self._newest_before = EARLIEST
@@ -89,23 +92,20 @@ class LogStream(SingerStream):
             with self._new_extraction(client, state) as extraction:
                 for batch in extraction.batches(self._tap.stop, self.flush):
                     self._set_clock(extraction, state)
-                    outcomes = [item for item in batch.items if isinstance(item, Outcome)]
-                    for one in outcomes:
-                        self._decide(one, state)
-                    yield [record for one in outcomes if one.is_written for record in one.records]
-                    # The batch has been written.
-                    for item in batch.items:
-                        self._note(item, state, report)
-                    progress.records = self.written - written_before
-                    progress.refreshed = min(report.refreshed, progress.records)
-                    progress.missing = len(report.missing)
-                    progress.at(batch.share)
-                    self._write_state_if_due(state, len(batch.items))
-                    if len(outcomes) < len(batch.items):
+                    for items in self._parts(batch.items):
+                        yield self._decide_all(items, state)
+                        # They have been written.
+                        for item in items:
+                            self._note(item, state, report)
+                        progress.records = self.written - written_before
+                        progress.refreshed = min(report.refreshed, progress.records)
+                        progress.missing = len(report.missing)
+                        progress.at(batch.share)
+                        self._write_state_if_due(state, len(items))
+                    if any(isinstance(item, WindowClosed) for item in batch.items):
                         progress.closed()
                 report.flaws = extraction.flaws
-            if state.digests is not None and state.digests.swept is None and not report.not_read:
-                state.digests.swept = state.now  # a first run has just listed everything
+            state.first_run_done()
             report.raise_for_what_did_not_come(fail_on_missing=self._tap.settings.fail_on_missing)
             outcome = "done"
         except GeneratorExit:
@@ -123,6 +123,22 @@ class LogStream(SingerStream):
             progress.incomplete = report.not_read
             report.tell_sweep(self._tap.settings.sweep.days)
             progress.finish(outcome)
+
+    def _parts(self, items: list[Item]) -> Iterator[list[Item]]:
+        """Parts of a batch, cut where a STATE message may come."""
+        first = 0
+        while first < len(items):
+            part = items[first : first + STATE_EVERY_ITEMS - self._items % STATE_EVERY_ITEMS]
+            first += len(part)
+            self._items += len(part)
+            yield part
+
+    def _decide_all(self, items: list[Item], state: LogState) -> list[bytes]:
+        """The records to write of items."""
+        outcomes = [item for item in items if isinstance(item, Outcome)]
+        for outcome in outcomes:
+            self._decide(outcome, state)
+        return [record for outcome in outcomes if outcome.is_written for record in outcome.records]
 
     def _decide(self, outcome: Outcome, state: LogState) -> None:
         """Decide whether a log is final, and whether its records are written."""
@@ -237,7 +253,7 @@ class LogStream(SingerStream):
             digests.cursor = item.instant
         else:
             digests.cursor = None
-            digests.swept = state.now
+            state.swept()
             digests.prune(state.now - in_micros(self._tap.settings.sweep + timedelta(days=1)))
             report.is_swept = True
 
@@ -260,10 +276,11 @@ class LogStream(SingerStream):
         return getattr(fields, "status", None) in statuses and _is_some(getattr(fields, "charge", None))
 
     def _set_clock(self, extraction: Extraction, state: LogState) -> None:
-        """Use the service's time, once an answer told it."""
-        if state.now == extraction.now:
-            return
+        """Use the service's time, once an answer told it: items come only then."""
+        is_told = state.now != extraction.now
         state.set_now(extraction.now)
+        if not is_told:
+            return
         ahead = extraction.clock_ahead or 0.0
         self.logger.warning(
             "This machine's clock is %.0f s %s SignalWire's; using SignalWire's time",
@@ -275,7 +292,10 @@ class LogStream(SingerStream):
         """Write the state, unless STATE messages would be more than a hundredth of the output."""
         self._records_since_state += records
         since = time.monotonic() - self._last_state
-        is_worth_it = self._records_since_state * RECORD_BYTES * STATE_SHARE >= max(self._state_size, MIN_STATE_BYTES)
+        is_worth_it = (
+            self._items % STATE_EVERY_ITEMS == 0
+            and self._records_since_state * RECORD_BYTES * STATE_SHARE >= max(self._state_size, MIN_STATE_BYTES)
+        )
         if not self._keeps_state or not (is_worth_it or since >= STATE_EVERY_SECONDS):
             return
         state.save()

@@ -40,6 +40,8 @@ CHECKS_BEFORE_BACKOFF = 36
 BACKOFF_SHARE = 0.1
 """Share of a log's age at its last check after which the next one comes."""
 
+HOUR = 3_600 * SECOND
+
 RARE_AGE = 600 * SECOND
 """Age at which a log that will hardly ever change again is checked; the next time when that has doubled, and so on."""
 
@@ -132,7 +134,7 @@ class LogState:
         self._failed_ranges: dict[tuple[int, int], int] = {}
         self.digests = Digests.load(stored.get("digests"), max_chars=MAX_CHARS // shared_by) if sweeps else None
         if self.digests is not None and "digests" not in stored and self.bookmark is not None:
-            self.digests.swept = now  # an older version of the tap kept none
+            self.swept()  # an older version of the tap kept none
         start = self.discover_from
         self._next_start = EARLIEST if start is None else start
         self.emitted_before = frozenset(log_id for _, log_id in self._recent)
@@ -223,6 +225,16 @@ class LogState:
         for begin, stop in list(self.unread):
             if start <= begin and stop <= end:
                 del self.unread[begin, stop]
+
+    def first_run_done(self) -> None:
+        """Note that a run came to its end: a first one has just listed everything, so that no sweep is due."""
+        if self.digests is not None and self.digests.swept is None:
+            self.swept()
+
+    def swept(self) -> None:
+        """Note that what was emitted has just been compared; up to the full hour, so that runs repeat each other."""
+        if self.digests is not None:
+            self.digests.swept = -(-self.now // HOUR) * HOUR
 
     def advance(self, created: int | None) -> None:
         """Move the bookmark to the created_at of a log that was emitted with all before it; never past now."""

@@ -115,7 +115,7 @@ def postgres_server() -> Iterator[str]:
         server.cleanup()
 
 
-ATTACK_COLUMNS = ("fault", "tried", "outcome", "logs lost", "logs doubled", "credentials leaked")
+ATTACK_COLUMNS = ("fault", "tried", "outcome", "logs lost", "held up", "logs doubled", "credentials leaked")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -133,11 +133,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def attack(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Record an attack's row, and hold that nothing was lost, doubled or leaked."""
+    """Record an attack's row, and hold that nothing was lost, held up, doubled or leaked."""
 
-    def record(fault: str, tried: int, outcome: str, *, lost: int, doubled: int, leaked: int) -> None:
-        row = dict(zip(ATTACK_COLUMNS, (fault, tried, outcome, lost, doubled, leaked), strict=True))
+    def record(fault: str, tried: int, outcome: str, *, lost: int, doubled: int, leaked: int, held_up: int = 0) -> None:
+        row = dict(zip(ATTACK_COLUMNS, (fault, tried, outcome, lost, held_up, doubled, leaked), strict=True))
         record_property("attack", row)
-        assert (lost, doubled, leaked) == (0, 0, 0), row
+        assert (lost, held_up, doubled, leaked) == (0, 0, 0, 0), row
 
     return record

@@ -200,7 +200,7 @@ def test_a_list_that_never_ends_within_the_kept_history_is_not_taken_for_whole()
     with Simulator(messages=200, days=20, clock=NOW) as sim:
         sim.history_limit = (NOW - timedelta(days=30)).date()
         refusal = sim._past_history("page_token").answer.body
-        sim.faults.append(Fault("status", "page_number=[1-9]", None, status=422, body=refusal))
+        sim.faults.append(Fault("status", "page_number=[1-9]", times=None, status=422, body=refusal))
         with pytest.raises(FatalError, match=r"2026-02-08 date limit.*`start_date`"):
             discovered(sim, 50, None, CLOCK + 1)
 

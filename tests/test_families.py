@@ -55,7 +55,8 @@ def test_runs_at_any_cadence_end_with_the_space_s_truth(
             changed = {_log_id(key) for key, record in found.items() if held.get(key) != record}
             assert again <= (changed if subject.stream == "voice_log_events" else set()), "only what has changed"
             held.update(found)
-            assert {key: record for key, record in held.items() if key in subject.truth(sim)} == subject.truth(sim)
+            truth = subject.truth(sim)
+            assert {key: record for key, record in held.items() if key in truth} == truth
             state = run.state
             emitted.append(len(found))
             sim.advance(minutes=minutes)

@@ -536,10 +536,14 @@ def test_a_run_that_is_ended_leaves_a_true_state(ending: signal.Signals, tmp_pat
         sim.fault("hang", path=GET, seconds=120, after=1_000, times=None)
         process = _start(sim, tmp_path, concurrency=8, page_size=100, request_timeout=300)
         assert process.stdout
+        assert process.stderr
         lines = [process.stdout.readline() for _ in range(900)]
         process.send_signal(ending)
-        rest, log = process.communicate(timeout=15)
-        assert process.returncode == (-9 if ending is signal.SIGKILL else 128 + ending)
+        # Not `communicate`: it passes over what `readline` has read ahead.
+        rest, log = process.stdout.read(), process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(timeout=15) == (-9 if ending is signal.SIGKILL else 128 + ending)
         whole = "".join(lines) + rest
         first = Run(process.returncode, whole[: whole.rindex("\n") + 1], log)
         sim.faults.clear()

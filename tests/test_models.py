@@ -15,8 +15,8 @@ import yaml
 
 from tests.simulator import Simulator
 from tests.support import figures
-from tests.support.airflow import environment_of
 from tests.support.bigquery import emulated
+from tests.support.environments import environment_of
 from tests.support.models import CA, FAMILIES, HOURS_BETWEEN, NOW, US, WAREHOUSES, Space, rounded
 from tests.support.pipeline import ROOT
 from tests.support.run import output_of, with_scripts

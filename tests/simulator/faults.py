@@ -19,6 +19,7 @@ class Fault:
     Args:
         kind: What goes wrong.
         path: Regular expression that the whole target (path and query) is searched with.
+        shows: Regular expression that the true answer's body is searched with; only those that match are hit.
         times: How many of the requests it hits; None for all of them.
         after: How many of the matching requests are spared first.
         status, headers, body: The answer of `status`.
@@ -29,6 +30,7 @@ class Fault:
 
     kind: str
     path: str = "."
+    shows: bytes = b""
     times: int | None = 1
     after: int = 0
     status: int = 503
@@ -39,9 +41,11 @@ class Fault:
     rewrite: Callable[[Any], Any] | None = None
     hits: int = 0
 
-    def strikes(self, target: str) -> bool:
+    def strikes(self, target: str, body: bytes = b"") -> bool:
         """Whether it hits this request; it is counted."""
         if (self.times is not None and self.hits >= self.times) or not re.search(self.path, target):
+            return False
+        if self.shows and not re.search(self.shows, body):
             return False
         if self.after > 0:
             self.after -= 1

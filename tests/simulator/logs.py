@@ -65,7 +65,8 @@ class Logs:
             if number is None:
                 return None
             shown = self._show_generated(number, clock)
-        return shown if shown.created <= clock else None
+        is_shown = log_id in self._added and self._added[log_id].visible <= clock
+        return shown if is_shown or shown.created <= clock else None
 
     def visible(
         self,
@@ -79,8 +80,7 @@ class Logs:
         include_deleted: bool = False,
     ) -> Iterator[Shown]:
         """Logs created in [low, high) and by the snapshot, in order, from behind a place on, as at the clock."""
-        high = min(high, snapshot + 1)
-        generated = self._generated(low, high, clock, after, newest_first=newest_first)
+        generated = self._generated(low, min(high, snapshot + 1), clock, after, newest_first=newest_first)
         added = self._added_between(low, high, clock, snapshot, after, newest_first=newest_first)
         merged = heapq.merge(generated, added, reverse=newest_first) if added else generated
         return merged if include_deleted else (shown for shown in merged if shown.deleted is None)

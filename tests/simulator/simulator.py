@@ -37,6 +37,9 @@ DAY_MICROS = DAY * MICROS
 DRAWN_FOR = datetime(2026, 1, 30, 15, 24, 36, tzinfo=timezone.utc)
 """The clock's start that chance draws the times for, where a test gives none: the real one is different each run."""
 
+EVER = (-(1 << 62), 1 << 62)
+"""Microseconds between which every log lies, those with a wrong date too."""
+
 FILTERS = ("include_deleted", "created_before", "created_on", "created_after")
 
 
@@ -78,6 +81,7 @@ class Simulator:
 
     Attributes may be changed at any moment:
         latency: Seconds that each answer takes.
+        date_offset: Seconds that the answers' Date is ahead of this machine's clock.
         compress: Whether answers are compressed for those who take it.
         order: Of the list: newest, oldest, or shuffled within each page.
         bounds: Of created_after and created_before: exclusive or inclusive.
@@ -110,6 +114,7 @@ class Simulator:
         self.api_token = "PTsimulated0token0that0opens0nothing"
         self.space = ""
         self.latency = 0.0
+        self.date_offset = 0.0
         self.compress = False
         self.order = "newest"
         self.bounds = "exclusive"
@@ -217,9 +222,7 @@ class Simulator:
         """
         if family in self._parts:
             return self._truth_of_parts(family)
-        shown = self._visible(
-            self._logs[family], 0, self._clock + 1, self._clock, None, include_deleted=include_deleted
-        )
+        shown = self._visible(self._logs[family], *EVER, self._clock, None, include_deleted=include_deleted)
         return {log.id: json.loads(log.body, parse_float=Decimal) for log in shown}
 
     def fault(self, kind: str, **details: Any) -> Fault:
@@ -254,7 +257,7 @@ class Simulator:
 
     def _truth_of_parts(self, name: str) -> dict[Any, dict[str, Any]]:
         logs, parts = self._parts[name]
-        shown = self._visible(logs, 0, self._clock + 1, self._clock, None, include_deleted=False)
+        shown = self._visible(logs, *EVER, self._clock, None, include_deleted=False)
         answers = {log.id: json.loads(parts.answer(log, self._clock), parse_float=Decimal) for log in shown}
         return {(log_id, place): entry for log_id in answers for place, entry in enumerate(answers[log_id]["data"])}
 
@@ -370,7 +373,7 @@ class Simulator:
         )
 
     def _range(self, query: dict[str, str]) -> tuple[int, int]:
-        low, high = 0, 1 << 62
+        low, high = EVER
         inclusive = self.bounds == "inclusive"
         if self.history_limit and not self.unbounded and not query.keys() & {"created_after", "created_on"}:
             raise self._past_history("created_after")

@@ -61,6 +61,7 @@ class Space(Protocol):
     """What a connection needs of its Space."""
 
     latency: float
+    date_offset: float
     compress: bool
     faults: list[Fault]
     transports: set[asyncio.Transport]
@@ -116,10 +117,11 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, method: str, target: str, headers: dict[str, str], answer: Answer) -> None:
         space = self._space
+        body = answer.body
         if space.compress and "gzip" in headers.get("accept-encoding", ""):
             coded = {**answer.headers, "Content-Encoding": "gzip"}
             answer = Answer(answer.status, gzip.compress(answer.body), coded)
-        fault = next((fault for fault in space.faults if fault.strikes(target)), None) if space.faults else None
+        fault = next((fault for fault in space.faults if fault.strikes(target, body)), None) if space.faults else None
         # Counted before a byte is sent: who has the answer must find the request in the log.
         space.in_flight -= 1
         space.request_count += 1
@@ -137,7 +139,7 @@ class Connection(asyncio.Protocol):
     def _send(self, answer: Answer, *, length: int | None = None) -> None:
         length = len(answer.body) if length is None else length
         more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items()) if answer.headers else ""
-        head = _head(answer.status, int(time.time()))
+        head = _head(answer.status, int(time.time() + self._space.date_offset))
         rest = b"%08x\r\nContent-Length: %d\r\n%b\r\n" % (self._space.request_count, length, more.encode("latin-1"))
         self._transport.write(b"%b%b%b" % (head, rest, answer.body))
 
