@@ -224,8 +224,7 @@ class Digests:
         first = self._split_at(start)
         last = len(self._edges) if end is None else self._split_at(end)
         self._replace_buckets(first, last, self._cut(start, logs))
-        if logs and end is None:
-            self.newest = max(log.created for log in logs)
+        self.newest = max((self.newest, *(log.created for log in logs)))
 
     def _place(self, instant: int) -> int:
         """Index of the bucket that an instant lies in, -1 before the first."""
@@ -245,11 +244,7 @@ class Digests:
         elif (
             place == len(self._edges) - 1
             and second > self.newest // SECOND
-            and (
-                self._counts[place] >= self.bucket_logs
-                or second - self._edges[place] >= MAX_BUCKET_SECONDS
-                or self._unknown[place]
-            )
+            and (self._counts[place] >= self.bucket_logs or second - self._edges[place] >= MAX_BUCKET_SECONDS)
         ):
             place += 1
             self._replace_buckets(place, place, [_Bucket(second)])
@@ -257,15 +252,15 @@ class Digests:
         return place
 
     def _split_at(self, instant: int) -> int:
-        """Index of the bucket that begins at an instant; one that it lies within becomes two unknown ones."""
+        """Index of the bucket that begins at an instant; what one has before it is then not known."""
         second = instant // SECOND
         place = self._place(instant)
         if place >= 0 and self._edges[place] == second:
             return place
-        is_unknown = place >= 0 and bool(self._counts[place] or self._unknown[place])
-        if is_unknown:
+        if place >= 0:
             self._unknown[place] = True
-        self._replace_buckets(place + 1, place + 1, [_Bucket(second, unknown=is_unknown)])
+        # Whatever is listed in the rest differs from none.
+        self._replace_buckets(place + 1, place + 1, [_Bucket(second)])
         return place + 1
 
     def _cut(self, start: int, logs: Sequence[Rewritten]) -> list[_Bucket]:
@@ -301,13 +296,10 @@ class Digests:
         logs = sum(self._counts)
         limit = self.bucket_logs = max(self.bucket_logs, logs // most)
         while (excess := len(buckets) - most) > 0:
-            # What is known and what is not is mixed only where all else is merged.
-            mixes = limit > logs
             merged = buckets[:1]
             for bucket in buckets[1:]:
                 last = merged[-1]
-                fits = last.count + bucket.count <= limit and (mixes or last.unknown == bucket.unknown)
-                if excess and (fits or (last.unknown and bucket.unknown)):
+                if excess and last.count + bucket.count <= limit:
                     last.merge(bucket)
                     excess -= 1
                 else:

@@ -78,6 +78,8 @@ class Space:
                 rewritten = [Rewritten(log.created, log.got, log.listed) for log in compared.logs]
                 self.digests.rewrite(compared.start, compared.end, rewritten)
             self.digests.cursor = compared.end
+            # A STATE may be written after any bucket, and merge some.
+            self.digests.dump()
         return written
 
     def stale(self, start: int, end: int) -> list[Log]:
@@ -270,9 +272,10 @@ def test_a_dump_stays_small(logs: int, days: int, chars: int, largest: int) -> N
     assert max(sizes) <= largest
 
 
-def test_a_dump_that_had_to_merge_still_tells_what_changed() -> None:
-    space = space_of(50_000, max_chars=500)
-    text = space.digests.dump()
+@pytest.mark.parametrize("odd", [pytest.param(False, id="one form"), pytest.param(True, id="list and get differ")])
+def test_a_dump_that_had_to_merge_still_tells_what_changed(odd: bool) -> None:
+    space = space_of(50_000, odd=odd)
+    text = Digests.load(space.digests.dump(), max_chars=500).dump()
     assert len(text) <= 500
     space.digests = Digests.load(text, max_chars=500)
     assert space.sweep(START, END) == 0
@@ -281,11 +284,57 @@ def test_a_dump_that_had_to_merge_still_tells_what_changed() -> None:
     assert not space.stale(START, END)
 
 
-def test_merging_keeps_what_is_known_apart_from_what_is_not() -> None:
-    space = space_of(50_000, max_chars=2_000)
-    space.digests.doubt(START, START + DAY)
-    space.digests = Digests.load(space.digests.dump(), max_chars=2_000)
-    assert space.sweep(START, END) <= 50_000 // 7 + 5_000
+def test_a_large_bucket_that_differed_is_cut_into_small_ones() -> None:
+    space = space_of(50_000)
+    space.digests = Digests.load(Digests.load(space.digests.dump(), max_chars=500).dump())
+    log = space.logs[10_000]
+    log.version += 1
+    assert space.sweep(START, END) > BUCKET_LOGS
+    log.version += 1
+    assert 0 < space.sweep(START, END) <= BUCKET_LOGS
+
+
+def test_buckets_grow_where_room_is_little_old_ones_first_and_shrink_again_where_it_is_not() -> None:
+    space = space_of(50_000)
+    chars = len(space.digests.dump()) * 3 // 4
+    digests = Digests.load(space.digests.dump(), max_chars=chars)
+    digests.dump()
+    assert digests.bucket_logs > BUCKET_LOGS
+    assert digests.bucket_at(START).logs > BUCKET_LOGS + 1
+    assert digests.bucket_at(END - DAY).logs <= BUCKET_LOGS + 1
+    digests.prune(END - DAY)
+    for _ in range(20):
+        digests.dump()
+    assert digests.bucket_logs == BUCKET_LOGS
+
+
+def test_what_a_bucket_has_before_a_part_that_is_rewritten_is_not_known() -> None:
+    space = space_of(200, span=DAY)
+    middle = space.logs[100].created // SECOND * SECOND
+    rest = [Rewritten(log.created, log.got, log.listed) for log in space.logs if log.created >= middle]
+    space.digests.rewrite(middle, None, rest)
+    assert space.sweep(START, END) == 200 - len(rest)
+    assert space.sweep(START, END) == 0
+
+
+def test_a_bucket_that_is_not_known_is_not_forgotten_when_it_is_merged() -> None:
+    space = space_of(5_000)
+    log = space.logs[2_000]
+    log.version += 1
+    space.digests.replace(log.created, log.written, log.got)
+    space.digests.doubt(log.created, log.created + 1)
+    space.digests = Digests.load(space.digests.dump(), max_chars=200)
+    assert len(Digests.load(space.digests.dump())) < 10
+    assert space.sweep(START, END)
+    assert not space.stale(START, END)
+
+
+def test_few_logs_that_were_not_known_are_not_in_one_bucket_that_a_later_sweep_lists_whole() -> None:
+    space = space_of(50)
+    space.digests = Digests()
+    space.sweep(START, END)
+    late = START + 5 * DAY
+    assert Comparison[Log](space.digests, late, END).start >= late - 2 * DAY
 
 
 def test_old_buckets_are_dropped_and_the_rest_stays() -> None:
@@ -375,6 +424,9 @@ class History:
     def sweep_a_part(self, number: int) -> None:
         self.space.sweep(START, self.clock + 1, most=number % 4)
 
+    def lose(self, _: int) -> None:
+        self.space.digests = Digests(max_chars=self.room)
+
     def reload(self, _: int) -> None:
         self.space.digests = Digests.load(self.space.digests.dump(), max_chars=self.room)
         self.space.digests.bucket_logs = self.bucket_logs
@@ -382,7 +434,7 @@ class History:
 
 STEPS = [
     *(History.write, History.show_late, History.change, History.refresh, History.delete, History.forget),
-    *(History.sweep, History.sweep_a_part, History.reload),
+    *(History.sweep, History.sweep_a_part, History.reload, History.lose),
 ]
 
 
