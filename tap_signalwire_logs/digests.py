@@ -305,7 +305,7 @@ class Digests:
                 else:
                     merged.append(bucket)
             buckets = merged
-            limit = int(limit * _GROWTH)
+            limit = int(limit * _GROWTH) + 1
         self._replace_buckets(0, len(self._edges), buckets)
 
     def _encode(self) -> str:
