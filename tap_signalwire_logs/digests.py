@@ -295,16 +295,20 @@ class Digests:
         ]
         logs = sum(self._counts)
         limit = self.bucket_logs = max(self.bucket_logs, logs // most)
+        # What a sweep has still to compare stays as it is while there is anything else to merge.
+        until = len(buckets) if self.cursor is None else max(self._place(self.cursor), 0)
         while (excess := len(buckets) - most) > 0:
             merged = buckets[:1]
-            for bucket in buckets[1:]:
+            for bucket in buckets[1:until]:
                 last = merged[-1]
                 if excess and last.count + bucket.count <= limit:
                     last.merge(bucket)
                     excess -= 1
                 else:
                     merged.append(bucket)
-            buckets = merged
+            until, buckets = len(merged), [*merged, *buckets[max(until, 1) :]]
+            if limit > logs:
+                until = len(buckets)
             limit = int(limit * _GROWTH) + 1
         self._replace_buckets(0, len(self._edges), buckets)
 
