@@ -11,8 +11,8 @@ A request comes on stdin, as JSON:
     key       the column that `ids_file` names values of, one a line, sorted; then there is no range
 
 What goes out is JSON too, line by line: `{"columns": {name: type}}`, then rows as arrays, date-times as microseconds
-since 1970 and decimals as text; at last `{"rows": how many}`, without which the table was not read whole. Nothing here needs
-the package, and no setting goes on a command line or into a message.
+since 1970 and decimals as text; at last `{"rows": how many}`, without which the table was not read whole. Nothing here
+needs the package, and no setting goes on a command line or into a message.
 """
 
 from __future__ import annotations
