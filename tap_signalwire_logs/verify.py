@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from operator import itemgetter
 from pathlib import Path
@@ -72,12 +72,12 @@ class VerifyError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is compared: a stream's logs of [start, end), or those that a file names."""
+    """What is compared: a stream's logs of [start, end), or those that a file names: one ID a line, sorted, each once."""
 
     stream: str
     start: str | None
     end: str | None
-    ids: list[str] | None
+    ids: Path | None
 
     @property
     def is_range_of_logs(self) -> bool:
@@ -108,11 +108,13 @@ def main() -> None:
     options = _options(sys.argv[1:])
     try:
         loader = _loader(options.loader, options.target_config, options.python)
-        ids = _read_ids(options.ids) if options.ids else None
         is_true = True
-        for stream in options.stream or ["message_logs"]:
-            request = Request(stream, options.start, options.end, ids)
-            is_true = _verify(request, loader, options.config, options.record_source) and is_true
+        with tempfile.TemporaryDirectory(prefix="tap-signalwire-logs-") as name:
+            folder = Path(name)
+            ids = _sorted_ids(options.ids, folder / "ids") if options.ids else None
+            for stream in options.stream or ["message_logs"]:
+                request = Request(stream, options.start, options.end, ids)
+                is_true = _verify(folder, request, loader, options.config, options.record_source) and is_true
     except VerifyError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(FAILED)
@@ -168,13 +170,12 @@ def _date_time(text: str) -> str:
         raise argparse.ArgumentTypeError(message) from None
 
 
-def _verify(request: Request, loader: Loader, configs: list[str] | None, record_source: str) -> bool:
+def _verify(folder: Path, request: Request, loader: Loader, configs: list[str] | None, record_source: str) -> bool:
     """Compare one stream, say what came of it; gives whether the table is true."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tap-signalwire-logs-")))
         schema, key, records = stack.enter_context(_read_space(folder, request, configs, record_source))
         created = "event_at" if request.stream == EVENTS else "created_at"
-        table = stack.enter_context(_read_table(folder, request, loader, key, created))
+        table = stack.enter_context(_read_table(request, loader, key, created))
         if missing := [name for name in (*key, created) if name not in table.columns]:
             message = (
                 f"{loader.name}'s table {request.stream} has no column {missing[0]}: nothing can be compared by it"
@@ -258,9 +259,7 @@ def _tap_settings(
         if request.stream not in IDS_SETTINGS:
             message = f"{request.stream} can't be fetched by ID: give a range"
             raise VerifyError(message)
-        file = folder / "ids"
-        file.write_text("".join(f"{log_id}\n" for log_id in request.ids), encoding="utf-8")
-        own = {IDS_SETTINGS[request.stream]: str(file)}
+        own = {IDS_SETTINGS[request.stream]: str(request.ids)}
     else:
         own |= {"start_date": request.start, "end_date": request.end}
     if "sweep_days" in CONFIG_JSONSCHEMA["properties"]:
@@ -304,7 +303,7 @@ def _failure_of_tap(process: subprocess.Popen[bytes], log: Any) -> str:
 
 
 @contextmanager
-def _read_table(folder: Path, request: Request, loader: Loader, key: tuple[str, ...], created: str) -> Iterator[Table]:
+def _read_table(request: Request, loader: Loader, key: tuple[str, ...], created: str) -> Iterator[Table]:
     """Columns and rows of the loader's table, in order."""
     if loader.kind == "jsonl":
         yield _read_json_lines(request, loader, key, created)
@@ -319,12 +318,8 @@ def _read_table(folder: Path, request: Request, loader: Loader, key: tuple[str, 
         # The events of a call may be later than the range that it was created in.
         "end": None if request.stream == EVENTS else request.end,
         "key": key[0],
-        "ids_file": None,
+        "ids_file": request.ids and str(request.ids),
     }
-    if request.ids is not None:
-        file = folder / "sorted_ids"
-        file.write_text("".join(f"{log_id}\n" for log_id in sorted(set(request.ids))), encoding="utf-8")
-        asked["ids_file"] = str(file)
     script = str(Path(__file__).with_name("tables.py"))
     with _process([loader.python, script], dict(os.environ), None, stdin=subprocess.PIPE) as process:
         if process.stdin:
@@ -358,9 +353,11 @@ def _look_up(
     folder: Path, request: Request, loader: Loader, key: tuple[str, ...], created: str, ids: list[str]
 ) -> Iterator[Entry]:
     """Rows of some IDs, whenever they were created."""
-    of_ids = Request(request.stream, None, None, ids)
+    file = folder / "missing"
+    file.write_text("".join(f"{log_id}\n" for log_id in ids), encoding="utf-8")
+    of_ids = Request(request.stream, None, None, file)
     place = _place(of_ids, key, created)
-    with _read_table(folder, of_ids, loader, key, created) as table:
+    with _read_table(of_ids, loader, key, created) as table:
         for row in table.rows:
             yield Entry(place(row), row)
 
@@ -372,8 +369,7 @@ def _read_json_lines(request: Request, loader: Loader, key: tuple[str, ...], cre
     if not files:
         message = f"{loader.name}: there is no file {folder / request.stream}.jsonl"
         raise VerifyError(message)
-    by_key = _place(Request(request.stream, None, None, []), key, created)
-    wanted = None if request.ids is None else set(request.ids)
+    by_key = _place(replace(request, ids=files[0]), key, created)
     newest: ExternalSorter[tuple[Any, int, bytes]] = ExternalSorter(itemgetter(0, 1))
     columns: dict[str, str] = {}
     for number, line in enumerate(line for file in files for line in _lines_of(file)):
@@ -381,24 +377,42 @@ def _read_json_lines(request: Request, loader: Loader, key: tuple[str, ...], cre
         columns.update(dict.fromkeys(row, "json"))
         # The last line comes first.
         newest.add((by_key(row), -number, line))
+    is_wanted = _is_in_range(request, created) if request.ids is None else _is_one_of(request.ids, key[0])
     place = _place(request, key, created)
-    start = parse_instant(request.start) if request.start else None
-    end = parse_instant(request.end) if request.end and request.stream != EVENTS else None
     in_order: ExternalSorter[tuple[Any, bytes]] = ExternalSorter(itemgetter(0))
     before = None
     for of_key, _, line in newest.drain():
-        if of_key == before:
-            continue
+        if of_key != before and is_wanted(row := decode_json(line)):
+            in_order.add((place(row), line))
         before = of_key
-        row = decode_json(line)
-        instant = parse_instant(row[created]) if row.get(created) else None
-        if wanted is not None:
-            if of_key[0] not in wanted:
-                continue
-        elif instant is None or not (start or instant) <= instant < (end or instant + 1):
-            continue
-        in_order.add((place(row), line))
     return Table(columns, (decode_json(line) for _, line in in_order.drain()))
+
+
+def _is_in_range(request: Request, created: str) -> Callable[[Record], bool]:
+    start = parse_instant(request.start)
+    # The events of a call may be later than the range that it was created in.
+    end = None if request.stream == EVENTS else parse_instant(request.end)
+
+    def is_in_range(row: Record) -> bool:
+        instant = parse_instant(row[created]) if row.get(created) else None
+        return instant is not None and start <= instant and (end is None or instant < end)
+
+    return is_in_range
+
+
+def _is_one_of(file: Path, key: str) -> Callable[[Record], bool]:
+    """Whether a row is of one of a file's IDs, asked in their order."""
+    ids = (line.decode().strip() for line in _lines_of(file))
+    now = next(ids, None)
+
+    def is_one_of(row: Record) -> bool:
+        nonlocal now
+        log_id = str(row[key]).lower()
+        while now is not None and now < log_id:
+            now = next(ids, None)
+        return now == log_id
+
+    return is_one_of
 
 
 def _lines_of(file: Path) -> Iterator[bytes]:
@@ -465,7 +479,7 @@ def _loader_python(name: str, kind: str, project: str | None) -> str | None:
 
 def _tell(request: Request, loader: Loader, comparison: Comparison) -> None:
     report = comparison.report
-    what = f"{len(request.ids)} IDs" if request.ids is not None else f"{request.start} to {request.end}"
+    what = "by ID" if request.ids else f"{request.start} to {request.end}"
     lines = [f"{request.stream}, {what}: {report.compared} in the Space, beside {loader.name}'s table"]
     if comparison.not_compared:
         lines.append(f"  the table has no {', '.join(comparison.not_compared)}: not compared")
@@ -545,18 +559,24 @@ def _read_object(path: str, option: str) -> Record:
     return content
 
 
-def _read_ids(path: str) -> list[str]:
-    """IDs of a file, one a line; blank lines and `#` comments are passed over."""
+def _sorted_ids(path: str, to: Path) -> Path:
+    """IDs of a file, one a line, blank lines and `#` comments passed over, into another: sorted, and each once."""
+    sorter: ExternalSorter[tuple[str]] = ExternalSorter(itemgetter(0))
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        with Path(path).open(encoding="utf-8") as file:
+            for line in file:
+                log_id = line.strip().lower()
+                if log_id and not log_id.startswith("#"):
+                    sorter.add((log_id,))
     except (OSError, ValueError) as error:
         message = f"The file of --ids can't be read: {error}"
         raise VerifyError(message) from None
-    ids = [line.strip().lower() for line in lines if line.strip() and not line.strip().startswith("#")]
-    if not ids:
+    if not sorter.count:
         message = "The file of --ids holds no ID"
         raise VerifyError(message)
-    return ids
+    with to.open("w", encoding="utf-8") as file:
+        file.writelines(f"{log_id}\n" for (log_id,) in sorter.drain())
+    return to
 
 
 if __name__ == "__main__":

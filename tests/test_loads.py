@@ -14,9 +14,11 @@ from tests.simulator import Simulator
 from tests.support.bigquery import BigQuery, emulated
 from tests.support.pipeline import ROOT, Pipeline
 from tests.support.postgres import records_of
+from tests.support.verify import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -106,9 +108,9 @@ def test_bigquery_s_newest_versions_are_compared_with_the_space(
         for suffix in ("one", "two"):
             pipeline.run(sim, "target-bigquery", f"--state-id-suffix={suffix}", **bigquery.variables)
             sim.advance(hours=8)
-        stale = loader.verify(sim, **bigquery.variables)
+        stale = loader.verify(sim, variables=bigquery.variables)
         pipeline.run(sim, "target-bigquery", "--state-id-suffix=two", **bigquery.variables)
-        true = loader.verify(sim, **bigquery.variables)
+        true = loader.verify(sim, variables=bigquery.variables)
     assert stale.code == 1
     assert stale.counts["stale"]
     assert (true.code, true.counts) == (0, {**true.counts, "equal": len(sim.truth()), "missing": 0, "doubled": 0})

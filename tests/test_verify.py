@@ -1,8 +1,9 @@
-"""A loader's table beside the Space: the simulated Space through the tap into real loaders, then damage done to the table."""
+"""A loader's table beside the Space: the simulated Space into real loaders, then damage done to the table."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from tests.support.airflow import environment_of
 from tests.support.pipeline import Pipeline, credentials
 from tests.support.run import STREAMS, config_for, run_tap
 from tests.support.subject import catalog_with
-from tests.support.verify import Loader, rewrite_lines
+from tests.support.verify import COMMAND, Loader, delete_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +132,7 @@ def test_a_second_row_of_a_log_is_doubled(loader: Loader, space: Simulator) -> N
         loader,
         f"create table signalwire.copied as select * from {table}",
         f"drop table {table}",
-        f"alter table signalwire.copied rename to message_logs",
+        "alter table signalwire.copied rename to message_logs",
         f"insert into {table} select * from {table} where id = '{twice}'",
     )
     verdict = loader.verify(space)
@@ -160,7 +161,7 @@ def test_the_last_line_of_an_id_counts_and_the_others_are_no_doubles(loader: Loa
     verdict = loader.verify(space)
     assert (verdict.code, verdict.counts) == (0, {"equal": len(space.truth()), **NOTHING})
     last = max(space.truth())
-    rewrite_lines(loader.folder / "message_logs.jsonl", lambda records: [r for r in records if r["id"] != last])
+    delete_lines(loader.folder, last)
     verdict = loader.verify(space)
     assert (verdict.code, verdict.counts["missing"], verdict.named("missing")[0].split()[0]) == (1, 1, last)
 
@@ -274,10 +275,6 @@ def test_a_side_that_can_t_be_read_whole_is_neither_true_nor_false(loader: Loade
     ],
 )
 def test_options_that_can_t_be_right_are_refused(options: list[str], why: str, tmp_path: Path) -> None:
-    import subprocess  # noqa: PLC0415
-
-    from tests.support.verify import COMMAND  # noqa: PLC0415
-
     done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert why in done.stderr

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.run import config_for, environment, write_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.simulator import Simulator
     from tests.support.pipeline import Pipeline
     from tests.support.run import Run
@@ -70,7 +71,13 @@ class Loader:
             env=environment(),
         )
 
-    def verify(self, sim: Simulator, *options: str, config: dict[str, Any] | None = None, **variables: str) -> Verdict:
+    def verify(
+        self,
+        sim: Simulator,
+        *options: str,
+        config: dict[str, Any] | None = None,
+        variables: dict[str, str] | None = None,
+    ) -> Verdict:
         """Compare its table with a Space; without options, all of the Space's time."""
         arguments = [
             *("--config", write_json(self.folder / "tap.json", {**config_for(sim), **(config or {})})),
@@ -85,12 +92,13 @@ class Loader:
             timeout=TIMEOUT_SECONDS,
             check=False,
             cwd=self.folder,
-            env=environment(**variables),
+            env=environment(**(variables or {})),
         )
         return Verdict(done.returncode, done.stdout, done.stderr)
 
 
-def rewrite_lines(file: Path, change: Any) -> None:
-    """Rewrite a JSONL file by a function from all its records to those that it is to hold."""
-    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    file.write_text("".join(json.dumps(record) + "\n" for record in change(records)), encoding="utf-8")
+def delete_lines(folder: Path, log_id: str) -> None:
+    """Delete a log's lines from the files of target-jsonl."""
+    for file in folder.glob("*.jsonl"):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if json.loads(line)["id"] != log_id), encoding="utf-8")
