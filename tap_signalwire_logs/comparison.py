@@ -273,7 +273,7 @@ def _equality(schema: Mapping[str, Any], column: str, quirks: Quirks) -> Equals:
     elif "number" in types or "integer" in types:
         equals = _equal_doubles if column.lower() in DOUBLES else _equal_numbers
     else:
-        equals = _equal_texts
+        equals = _equal_plainly
     null_like = [*([""] if quirks.empty_text_is_null else []), *([[]] if quirks.empty_list_is_null else [])]
 
     def is_equal(record: Any, row: Any) -> bool:
@@ -286,8 +286,9 @@ def _equality(schema: Mapping[str, Any], column: str, quirks: Quirks) -> Equals:
     return is_equal
 
 
-def _equal_texts(record: Any, row: Any) -> bool:
-    return bool(record == row)
+def _equal_plainly(record: Any, row: Any) -> bool:
+    # In Python, true is 1.
+    return isinstance(record, bool) is isinstance(row, bool) and bool(record == row)
 
 
 def _equal_uuids(record: Any, row: Any) -> bool:
@@ -332,4 +333,4 @@ def _equal_json(record: Any, row: Any) -> bool:
         return all(_equal_json(record.get(name), row.get(name)) for name in record.keys() | row.keys())
     if isinstance(record, (int, Decimal)) and not isinstance(record, bool):
         return row is not None and _equal_numbers(record, row)
-    return bool(record == row)
+    return _equal_plainly(record, row)

@@ -72,7 +72,7 @@ class VerifyError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is compared: a stream's logs of [start, end), or those that a file names: one ID a line, sorted, each once."""
+    """What is compared: logs of [start, end), or those that a file names: one ID a line, sorted, each once."""
 
     stream: str
     start: str | None
