@@ -15,7 +15,7 @@ import pytest
 
 from tests.simulator import MISSING, Simulator
 from tests.support.airflow import environment_of
-from tests.support.pipeline import Pipeline, credentials
+from tests.support.pipeline import ROOT, Pipeline, credentials
 from tests.support.run import STREAMS, config_for, run_tap
 from tests.support.subject import catalog_with
 from tests.support.verify import COMMAND, Loader, delete_lines
@@ -278,6 +278,13 @@ def test_options_that_can_t_be_right_are_refused(options: list[str], why: str, t
     done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert why in done.stderr
+
+
+def test_the_document_names_every_option() -> None:
+    done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True)
+    table = (ROOT / "docs" / "verify.md").read_text(encoding="utf-8").partition("## Options")[2].partition("\n## ")[0]
+    rows = "\n".join(re.findall(r"^\| `.+?\|", table, re.MULTILINE))
+    assert set(re.findall(r"--[a-z-]+", rows)) == set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help"}
 
 
 def test_meltano_s_command_knows_the_loader_s_settings_and_its_python(pipeline: Pipeline, space: Simulator) -> None:
