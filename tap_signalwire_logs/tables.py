@@ -21,6 +21,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 2_000
 IDS_AT_ONCE = 1_000
 DUCKDB_MEMORY = "256MB"
+DUCKDB_THREADS = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -126,7 +128,9 @@ class DuckDB(Table):
         if not os.path.exists(path):  # noqa: PTH110 - a path that was given as text
             message = f"there is no file {path}"
             raise TableError(message)
-        self._connection = duckdb.connect(path, read_only=True, config={"memory_limit": DUCKDB_MEMORY})
+        self._spill = tempfile.TemporaryDirectory(prefix="tap-signalwire-logs-")
+        config = {"memory_limit": DUCKDB_MEMORY, "threads": DUCKDB_THREADS, "temp_directory": self._spill.name}
+        self._connection = duckdb.connect(path, read_only=True, config=config)
         query = "select column_name, data_type from duckdb_columns() where schema_name = ? and table_name = ?"
         self._found(self._connection.execute(query, [schema, table]).fetchall())
         self.source = f"{self.quoted(schema)}.{self.quoted(table)}"
