@@ -306,7 +306,12 @@ def _equal_numbers(record: Any, row: Any) -> bool:
 
 def _equal_doubles(record: Any, row: Any) -> bool:
     """Whether a number is as near to another as a double can hold it."""
-    return _equal_numbers(record, row) or float(record) == float(row)
+    if _equal_numbers(record, row):
+        return True
+    try:
+        return float(record) == float(row)
+    except ValueError:
+        return False
 
 
 def _equal_instants(record: Any, row: Any) -> bool:

@@ -206,7 +206,7 @@ class BigQuery(Table):
         self._client = _bigquery_client(bigquery.Client, config, project)
         fields = self._client.get_table(self.name).schema
         self._found([(field.name, field.field_type) for field in fields])
-        self._is_appended = not config.get("upsert")
+        self._is_appended = str(config.get("upsert")).lower() not in {"true", "1"}
         self.source = self.quoted(self.name)
 
     def rows(self, request: Request) -> Iterator[Row]:

@@ -206,7 +206,10 @@ def _place(request: Request, key: tuple[str, ...], created: str) -> Callable[[Re
 
     def by_time(record: Record) -> tuple[Any, ...]:
         instant = record.get(created)
-        return (instant if isinstance(instant, int) else parse_instant(instant), *by_key(record))
+        if not isinstance(instant, int):
+            # One that has none is matched by its key at the end.
+            instant = parse_instant(instant) if instant else 0
+        return (instant, *by_key(record))
 
     return by_time if request.is_range_of_logs else by_key
 

@@ -100,6 +100,7 @@ def test_a_column_of_doubles_holds_the_nearest() -> None:
     assert are_equal("number", sent, Decimal(repr(float(sent))), column="DOUBLE")
     assert not are_equal("number", sent, Decimal(repr(float(sent))), column="numeric")
     assert not are_equal("number", CENT, Decimal("0.0100000000001"), column="DOUBLE")
+    assert not are_equal("number", CENT, "cheap", column="DOUBLE")
 
 
 SCHEMA = {"properties": {"id": {"type": ["string"]}, "status": TYPES["text"], "created_at": TYPES["instant"]}}
