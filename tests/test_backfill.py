@@ -1,14 +1,13 @@
-"""How the backfill cuts a range, and how it compares what is listed with what landed."""
+"""How the backfill cuts a range, and what it offers."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import pytest
-from meltano_project import Entry, backfill_windows, checked_loaders, compare, parse_instant, table_window
+from meltano_project import backfill_loaders, backfill_windows, parse_instant, table_window, whole_range
 
 NOW = datetime(2026, 3, 10, 8, 45, tzinfo=timezone.utc)
-LOGS = [Entry(NOW + timedelta(minutes=number // 2), f"log-{number}") for number in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -62,32 +61,10 @@ def test_a_range_that_can_t_be_cut_is_refused(start: str, end: str, hours: int, 
         backfill_windows(start, end, hours, now=NOW)
 
 
-@pytest.mark.parametrize(
-    ("landed", "missing", "doubled", "gone"),
-    [
-        pytest.param([0, 1, 2, 3, 4, 5], [], 0, 0, id="equal"),
-        pytest.param([1, 2, 4], [0, 3, 5], 0, 0, id="missing at both ends and within"),
-        pytest.param([], [0, 1, 2, 3, 4, 5], 0, 0, id="an empty table"),
-        pytest.param([0, 0, 1, 2, 3, 4, 5, 5, 5], [], 3, 0, id="doubled"),
-    ],
-)
-def test_each_listed_log_must_have_landed_once(landed: list[int], missing: list[int], doubled: int, gone: int) -> None:
-    comparison = compare(LOGS, [LOGS[number] for number in landed])
-    assert comparison.listed == len(LOGS)
-    assert comparison.missing == len(missing)
-    assert [named.split()[0] for named in comparison.named] == [LOGS[number].log_id for number in missing]
-    assert (comparison.doubled, comparison.no_longer_listed) == (doubled, gone)
-
-
-def test_rows_of_logs_that_are_no_longer_listed_are_counted_and_no_fault() -> None:
-    comparison = compare([LOGS[0], LOGS[3]], LOGS)
-    assert (comparison.missing, comparison.doubled, comparison.no_longer_listed) == (0, 0, 4)
-
-
-def test_a_log_that_landed_with_another_time_is_missing() -> None:
-    moved = LOGS[0]._replace(created=LOGS[0].created - timedelta(seconds=1))
-    comparison = compare(LOGS, [moved, *LOGS[1:]])
-    assert (comparison.missing, comparison.no_longer_listed) == (1, 1)
+def test_the_comparison_at_the_end_is_of_the_whole_range() -> None:
+    windows = backfill_windows("2026-01-01", "2026-01-03", 18, now=NOW)
+    variables = whole_range(windows)
+    assert (variables["RANGE_START"], variables["RANGE_END"]) == ("2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -97,5 +74,5 @@ def test_a_part_of_a_second_has_any_number_of_digits(text: str) -> None:
     assert parse_instant(text) == datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=timezone.utc)
 
 
-def test_only_loaders_whose_table_can_be_checked_are_offered() -> None:
-    assert checked_loaders() == ["target-postgres", "target-bigquery"]
+def test_only_loaders_that_take_several_writers_are_offered() -> None:
+    assert backfill_loaders() == ["target-postgres", "target-bigquery"]

@@ -17,9 +17,11 @@ from tests.support.bigquery import BigQuery, emulated, refusing
 from tests.support.pipeline import MELTANO, ROOT, Pipeline
 from tests.support.postgres import records_of
 from tests.support.run import with_scripts
+from tests.support.verify import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -101,18 +103,20 @@ def test_bigquery_s_view_equals_the_space_after_each_run(pipeline: Pipeline, big
     assert int(rows[0]) > int(logs[0]), "versions are appended"
 
 
-def test_the_logs_of_bigquery_s_table_are_listed_for_the_backfill_s_check(
-    pipeline: Pipeline, bigquery: BigQuery
+def test_bigquery_s_newest_versions_are_compared_with_the_space(
+    pipeline: Pipeline, bigquery: BigQuery, tmp_path: Path
 ) -> None:
+    loader = Loader.of(pipeline, "target-bigquery", tmp_path, **bigquery.settings)
     with Simulator(messages=100, seed=5, days=2) as sim:
         for suffix in ("one", "two"):
             pipeline.run(sim, "target-bigquery", f"--state-id-suffix={suffix}", **bigquery.variables)
-        records = sorted(sim.truth().values(), key=lambda record: (record["created_at"], record["id"]))
-        start, end = records[10]["created_at"], records[80]["created_at"]
-        log = pipeline.meltano("invoke", "target-bigquery:landed", start, end, **bigquery.variables)
-    landed = re.findall(r"^(\S+)\+00:00 ([0-9a-f-]{36})$", log, re.MULTILINE)
-    expected = [(record["created_at"], record["id"]) for record in records if start <= record["created_at"] < end]
-    assert [(f"{created}Z", log_id) for created, log_id in landed] == expected
+            sim.advance(hours=8)
+        stale = loader.verify(sim, variables=bigquery.variables)
+        pipeline.run(sim, "target-bigquery", "--state-id-suffix=two", **bigquery.variables)
+        true = loader.verify(sim, variables=bigquery.variables)
+    assert stale.code == 1
+    assert stale.counts["stale"]
+    assert (true.code, true.counts) == (0, {**true.counts, "equal": len(sim.truth()), "missing": 0, "doubled": 0})
 
 
 def test_bigquery_s_views_show_each_record_of_all_six_streams_once(pipeline: Pipeline, bigquery: BigQuery) -> None:

@@ -37,6 +37,12 @@ class BigQuery:
     origin: str
     variables: dict[str, str]
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The loader's settings, as a file of them has them."""
+        path = self.variables["TARGET_BIGQUERY_CREDENTIALS_PATH"]
+        return {"project": PROJECT, "dataset": "signalwire", "credentials_path": path}
+
     def query(self, sql: str) -> list[list[Any]]:
         """Rows of a query, each value as the API gives it: text, None, or a list for what is repeated."""
         answer = self._post(f"/bigquery/v2/projects/{PROJECT}/queries", {"query": sql, "useLegacySql": False})
