@@ -96,7 +96,7 @@ def test_a_project_without_loaders_to_check_offers_none(
 ) -> None:
     (tmp_path / "meltano.yml").write_text(content, encoding="utf-8")
     monkeypatch.setattr(meltano_project, "PROJECT", tmp_path)
-    assert meltano_project.checked_loaders() == []
+    assert meltano_project.backfill_loaders() == []
     assert meltano_project.schedules() == []
 
 

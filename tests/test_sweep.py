@@ -1,4 +1,4 @@
-"""The sweep: what the bookmark has passed and has changed since reaches the target, and costs little where nothing has."""
+"""The sweep: what the bookmark has passed and has changed since reaches the target; what has not costs little."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ def test_a_space_is_reached_over_tls_through_a_proxy_that_the_environment_names(
 def test_a_proxy_is_found_under_each_of_its_names(name: str, sim: Simulator, door: TlsDoor, tmp_path: Path) -> None:
     with Proxy(door.address) as proxy:
         config = {**config_for(sim, record_source="list"), "space": HOST}
-        named = {name: proxy.url.removeprefix("http://"), "REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": str(door.bundle)}
+        named: dict[str, Any] = {name: proxy.url.removeprefix("http://"), "REQUESTS_CA_BUNDLE": ""}
+        named["CURL_CA_BUNDLE"] = str(door.bundle)
         run = run_tap(tmp_path, config, state=None, catalog=None, **named)
     assert run.code == 0, run.log
     assert run.by_id == sim.truth()
