@@ -145,7 +145,7 @@ def test_a_recording_that_follows_its_conference_is_not_missed(now: datetime, tm
         assert second.by_id[log_id]["recording_url"] == "https://example.signalwire.com/r"
 
 
-def test_a_conference_that_is_listed_no_more_is_missing_once(tmp_path: Path) -> None:
+def test_a_conference_that_two_runs_do_not_list_is_missing_once(tmp_path: Path) -> None:
     subject = Subject("conference_logs")
     with Simulator(messages=0) as sim:
         log_id = sim.add({"status": "in-progress"}, family="conference_logs")
@@ -153,9 +153,13 @@ def test_a_conference_that_is_listed_no_more_is_missing_once(tmp_path: Path) -> 
         sim.delete(log_id)
         second = subject.run(tmp_path, sim, state=first.state)
         assert second.code == 0
-        assert f"{log_id} is listed no more" in second.log
+        assert f"{log_id} is no longer listed: log not found; checked once more by the next run" in second.log
+        assert "1 logs waiting, 0 missing" in second.log
         third = subject.run(tmp_path, sim, state=second.state)
-        assert "0 missing" in third.log
+        assert third.code == 0
+        assert "0 logs waiting, 1 missing" in third.log
+        fourth = subject.run(tmp_path, sim, state=third.state)
+        assert "0 missing" in fourth.log
 
 
 def test_a_conference_outside_of_the_range_goes_on_waiting(tmp_path: Path) -> None:
