@@ -296,7 +296,7 @@ REACHED = "401"
         pytest.param("", "", id="empty"),
     ],
 )
-def test_a_proxys_password_may_hold_anything(
+def test_the_password_of_a_proxy_may_hold_anything(
     password: str, written: str, door: TlsDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Proxy(door.address, password=password) as proxy:
