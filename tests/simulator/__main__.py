@@ -36,7 +36,7 @@ def main() -> None:
         sim.latency = options.latency_ms / 1_000
         settings = {"space": sim.space, "project_id": sim.project_id, "api_token": sim.api_token}
         print(json.dumps(settings), flush=True)
-        hint = "Save the line above as settings.json, and run: tap-signalwire-logs --config settings.json (Ctrl-C ends the Space)"
+        hint = "Save this as settings.json, and run: tap-signalwire-logs --config settings.json (Ctrl-C ends the Space)"
         print(hint, file=sys.stderr, flush=True)
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
