@@ -47,25 +47,8 @@ if TYPE_CHECKING:
 MAX_AHEAD = 1_024
 """Logs that may be on their way at once: one slow answer does not idle the rest, and memory stays flat."""
 
-BATCH_LOGS = 256
-BATCHES_IN_QUEUE = 4
-POLL_SECONDS = 0.2
-JOIN_SECONDS = 5.0
-
-WINDOWS_AT_ONCE = 16
-"""Windows that are listed side by side where their entries are the records."""
-
-TARGET_LOGS_OF_GETS = 5_000
-"""Logs of a window where each takes a get: a few seconds of them, so that the first come soon."""
-
-MARK_SWEEP_EVERY = DAY // 4
-"""Time that a sweep has compared, after which the state says so: one that is killed goes on from there."""
-
-LATEST = 1 << 62
-"""Later than any instant."""
-
-CLOCK_TOLERANCE_SECONDS = 120
-"""Difference between this machine's clock and the service's past which the service's is used."""
+MAX_READY = 256
+"""The same where no log takes a request."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +216,7 @@ class Extraction:
         )
         self._source = source(self._discovery)
         self._line: deque[Item | asyncio.Task[Outcome] | BaseException] = deque()
+        self._max_ahead = MAX_READY if job.takes_entries else MAX_AHEAD
         self._share = 0.0
         self._is_scheduled = False
         self._listed: deque[set[int]] = deque([set()], maxlen=2)
@@ -320,7 +304,7 @@ class Extraction:
                 async for item in items:
                     self._line.append(self._begin(item) if isinstance(item, Log) else item)
                     self._news.set()
-                    while len(self._line) >= MAX_AHEAD:
+                    while len(self._line) >= self._max_ahead:
                         self._room.clear()
                         await self._room.wait()
         except asyncio.CancelledError:
@@ -357,7 +341,7 @@ class Extraction:
                 raise item
             batch.append(item)
             line.popleft()
-        if len(line) < MAX_AHEAD:
+        if len(line) < self._max_ahead:
             self._room.set()
         if not line and not batch and not self._is_scheduled:
             self._news.clear()

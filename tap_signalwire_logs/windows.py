@@ -11,7 +11,7 @@ from enum import Enum
 
 from tap_signalwire_logs.instants import DAY, EARLIEST, EPOCH, SECOND, parse_instant
 
-TARGET_LOGS = 20_000
+TARGET_LOGS = 12_500
 """Logs that a window should hold: enough that its last page, which is seldom full, costs little."""
 
 MAX_LOGS = 60_000
