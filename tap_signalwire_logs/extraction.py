@@ -50,6 +50,26 @@ MAX_AHEAD = 1_024
 MAX_READY = 256
 """The same where no log takes a request."""
 
+BATCH_LOGS = 128
+BATCHES_IN_QUEUE = 4
+POLL_SECONDS = 0.2
+JOIN_SECONDS = 5.0
+
+WINDOWS_AT_ONCE = 16
+"""Windows that are listed side by side where their entries are the records."""
+
+TARGET_LOGS_OF_GETS = 5_000
+"""Logs of a window where each takes a get: a few seconds of them, so that the first come soon."""
+
+MARK_SWEEP_EVERY = DAY // 4
+"""Time that a sweep has compared, after which the state says so: one that is killed goes on from there."""
+
+LATEST = 1 << 62
+"""Later than any instant."""
+
+CLOCK_TOLERANCE_SECONDS = 120
+"""Difference between this machine's clock and the service's past which the service's is used."""
+
 
 @dataclass(frozen=True)
 class Job:
