@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -184,3 +186,48 @@ def test_a_state_of_an_older_version_does_not_bring_everything_again(space: Simu
     run = run_tap(tmp_path, config_for(space, refresh_hours=0), state=old)
     assert run.records == []
     assert "digests" in run.bookmark
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep_days", [7, 0], ids=["with the sweep", "without"])
+def test_after_thirty_days_the_target_equals_the_space_one_sweep_later_and_only_with_the_sweep(
+    sweep_days: int, tmp_path: Path
+) -> None:
+    chance = random.Random(5)
+    with Simulator(messages=150, seed=9, days=3) as sim:
+        target: dict[str, dict[str, Any]] = {}
+        state: dict[str, Any] | None = None
+        ours: list[str] = []
+        day, sizes = 0.0, []
+        while day < 31:
+            hours = chance.choice([0.3, 1, 5, 9, 26])
+            sim.advance(hours=hours)
+            day += hours / 24
+            if day < 29:
+                _let_something_happen(sim, ours, chance)
+            config = config_for(sim, sweep_days=sweep_days, include_deleted=True, record_source="list")
+            run = run_tap(tmp_path, config, state=state, clock=sim.clock)
+            assert run.code == 0, run.log
+            target.update(run.by_id)
+            state = run.state
+            sizes.append(len(json.dumps(state)))
+        truth = sim.truth()
+        wrong = [log_id for log_id, record in truth.items() if target.get(log_id) != record]
+        still_there = [log_id for log_id in target.keys() - truth.keys() if not target[log_id].get("discarded_at")]
+        if sweep_days:
+            assert (wrong, still_there) == ([], [])
+        else:
+            assert wrong
+        assert max(sizes) < 200_000
+
+
+def _let_something_happen(sim: Simulator, ours: list[str], chance: random.Random) -> None:
+    """New logs, some shown days late; a charge corrected, a receipt of reading, a deletion of older ones."""
+    for _ in range(chance.randrange(4)):
+        created = sim.clock - timedelta(hours=chance.uniform(0, 100))
+        fields = {"direction": "outbound-api", "status": "delivered", "charge": 0.00415, "created_at": text_of(created)}
+        ours.append(sim.add({**fields, "kind": chance.choice(["sms", "mms"])}, visible_at=sim.clock))
+    if ours and chance.random() < 0.5:
+        sim.change(chance.choice(ours[-12:]), charge=round(chance.uniform(0.001, 0.02), 5))
+    if len(ours) > 5 and chance.random() < 0.2:
+        sim.delete(ours.pop(-chance.randrange(1, 6)))
