@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
-MOST_NAMED = 10
-MOST_SECONDS = 86_400
+MAX_NAMED = 10
+MAX_SECONDS = 86_400
 
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -177,7 +177,7 @@ CONFIG_JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         allowed_values=["warn", "fail"],
         title="On missing",
         description="What an ID does that the service does not have or no longer keeps. `warn`: a warning. `fail`: "
-        "the other logs come out, then the run fails.",
+        "all other logs are written, then the run fails.",
     ),
     th.Property(
         "request_timeout",
@@ -396,7 +396,7 @@ def _ids_file(value: Any) -> Path:
             found = True
             if not UUID.fullmatch(line):
                 bad.append(str(number))
-                if len(bad) > MOST_NAMED:
+                if len(bad) > MAX_NAMED:
                     break
     except UnicodeDecodeError:
         message = f"{path} is no UTF-8 text"
@@ -422,7 +422,7 @@ def _id_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _listed(places: list[str]) -> str:
-    return ", ".join(places[:MOST_NAMED]) + (" and more" if len(places) > MOST_NAMED else "")
+    return ", ".join(places[:MAX_NAMED]) + (" and more" if len(places) > MAX_NAMED else "")
 
 
 def _instant(value: Any) -> datetime:
@@ -475,8 +475,8 @@ def _seconds(value: Any) -> float:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if not 0 < seconds <= MOST_SECONDS:
-        message = f"must be a number of seconds above 0, at most {MOST_SECONDS}"
+    if not 0 < seconds <= MAX_SECONDS:
+        message = f"must be a number of seconds above 0, at most {MAX_SECONDS}"
         raise ValueError(message)
     return seconds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -61,3 +62,42 @@ def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"tap_signalwire_logs"}
     for needed in ("py.typed", "schemas/message_logs.json", "__main__.py"):
         assert f"tap_signalwire_logs/{needed}" in names
+
+
+def _imports() -> dict[str, set[str]]:
+    """What each module of the package imports of it when it runs."""
+    folder = ROOT / "tap_signalwire_logs"
+    found: dict[str, set[str]] = {}
+    for file in folder.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for_types = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            for inner in ast.walk(node)
+        }
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node not in for_types]
+        names = {name for node in nodes for name in _modules_of(node)}
+        found[file.stem] = {name for name in names if (folder / f"{name}.py").exists()}
+    return found
+
+
+def _modules_of(node: ast.ImportFrom) -> list[str]:
+    module = node.module or ""
+    if module == "tap_signalwire_logs":
+        return [alias.name for alias in node.names]
+    return [module.removeprefix("tap_signalwire_logs.")] if module.startswith("tap_signalwire_logs.") else []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    left = _imports()
+    while left:
+        free = {name for name, needs in left.items() if not needs & left.keys()}
+        assert free, f"a circle within {sorted(left)}"
+        left = {name: needs for name, needs in left.items() if name not in free}
+
+
+def test_the_architecture_names_every_module() -> None:
+    guide = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    missing = [name for name in _imports() if not name.startswith("__") and f"`{name}`" not in guide]
+    assert missing == []
