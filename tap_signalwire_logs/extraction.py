@@ -6,6 +6,7 @@ A log's way is one coroutine that ends in an outcome, so that one failure is dat
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import threading
 from collections import deque
@@ -320,9 +321,9 @@ class Extraction:
         """Put every log in line, in order; an error takes its turn behind them."""
         try:
             logs = self._discovered() if self._job.ids is None else self._configured(self._job.ids)
-            async with aclosing(logs) as items:
-                async for item in items:
-                    self._line.append(self._begin(item) if isinstance(item, Log) else item)
+            async with aclosing(logs) as parts:
+                async for part in parts:
+                    self._line.extend(self._begin(item) if isinstance(item, Log) else item for item in part)
                     self._news.set()
                     while len(self._line) >= self._max_ahead:
                         self._room.clear()
@@ -378,7 +379,7 @@ class Extraction:
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[Log, None]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log | Mark], None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -386,61 +387,64 @@ class Extraction:
         in_place: ExternalSorter[tuple[int, str]] = ExternalSorter(itemgetter(0))
         for log_id, place in by_id.drain():
             in_place.add((place, log_id))
-        for place, log_id in in_place.drain():
-            self._share = place / by_id.count
-            yield Log(log_id)
+        places = in_place.drain()
+        while part := list(itertools.islice(places, BATCH_LOGS)):
+            self._share = part[0][0] / by_id.count
+            yield [Log(log_id) for _, log_id in part]
 
-    async def _discovered(self) -> AsyncGenerator[Log | Mark, None]:
+    async def _discovered(self) -> AsyncGenerator[list[Log | Mark], None]:
         """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
         try:
-            async with aclosing(self._of_ranges()) as logs:
-                async for log in logs:
-                    yield log
+            async with aclosing(self._of_ranges()) as parts:
+                async for logs in parts:
+                    yield logs
         except FatalError as error:
             if type(error) is not FatalError:
                 raise
             refusal = error  # the list is refused; a get may still be answered
         if job.has_get:
-            for log in self._due.before(None):
-                yield log
+            due = self._due.before(None)
+            while part := list(itertools.islice(due, BATCH_LOGS)):
+                yield [*part]
         if refusal:
             raise refusal
-        yield WindowClosed(None)
+        yield [WindowClosed(None)]
         if job.sweep and job.start is not None:
             async with aclosing(self._swept(job.sweep, job.start)) as swept:
                 async for item in swept:
-                    yield item
+                    yield [item]
 
-    async def _of_ranges(self) -> AsyncGenerator[Log | Mark, None]:
+    async def _of_ranges(self) -> AsyncGenerator[list[Log | Mark], None]:
         """The logs of the ranges that earlier runs could not read, and of the run's own."""
         job = self._job
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
         while ranges:
             start, end = ranges.popleft()
-            async with aclosing(self._of_range(start, end)) as logs:
-                async for log in logs:
-                    yield log
-            yield RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)
+            async with aclosing(self._of_range(start, end)) as parts:
+                async for part in parts:
+                    yield part
+            yield [RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)]
             if start is not None and not ranges and job.lookback is not None and start > self.now:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 
-    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[Log | Mark, None]:
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log | Mark], None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
             async for listing in listings:
                 newest = None
-                for log in self._merged(listing):
-                    if log.is_discovered:
-                        newest = log.created
-                    if not self._needs_no_fetch(log.log_id):
-                        yield log
-                for window, error in listing.unread:
-                    yield RangeUnread(window.start, max(window.end, window.start + 1), error)
-                yield WindowClosed(newest)
+                logs = self._merged(listing)
+                while part := list(itertools.islice(logs, BATCH_LOGS)):
+                    newest = next((log.created for log in reversed(part) if log.is_discovered), newest)
+                    yield [log for log in part if not self._needs_no_fetch(log.log_id)]
+                marks: list[Log | Mark] = [
+                    RangeUnread(window.start, max(window.end, window.start + 1), error)
+                    for window, error in listing.unread
+                ]
+                yield [*marks, WindowClosed(newest)]
 
     async def _swept(self, sweep: Sweep, end: int) -> AsyncGenerator[Log | Mark, None]:
         """Logs before `end` in the buckets that differ from what was emitted, and a mark after each bucket.

@@ -88,6 +88,7 @@ class LogStream(SingerStream):
         self._swept: list[Rewritten] = []
         self._finished: list[Rewritten] = []
         self._newest_before = EARLIEST
+        self._sweep_width = in_micros(self._tap.settings.sweep)
         try:
             with self._new_extraction(client, state) as extraction:
                 for batch in extraction.batches(self._tap.stop, self.flush):
@@ -218,7 +219,7 @@ class LogStream(SingerStream):
     def _add_to_digests(self, outcome: Outcome, state: LogState) -> None:
         """Note what the target holds of a log that is done with, for the next sweep."""
         digests, log = state.digests, outcome.log
-        if digests is None or log.created is None or log.created < state.now - in_micros(self._tap.settings.sweep):
+        if digests is None or log.created is None or log.created < state.now - self._sweep_width:
             return
         listed = None if log.entry is None else log_fingerprint(log.entry)
         if self.subresource or not outcome.records:
