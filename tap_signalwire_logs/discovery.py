@@ -8,6 +8,7 @@ read is known; all other parts come out.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 from collections import deque
@@ -66,7 +67,7 @@ PROBE_TRIES = 2
 """Tries of a request that looks for what can't be read: that something can't is known by then."""
 
 MAX_FAILED_WINDOWS = 400
-"""Windows that could not be read, after which no more of them are split."""
+"""Windows that could not be read, after which no more of them are split; sooner where hardly any list can be read."""
 
 WINDOWS_PER_SLOT = 2
 """Windows begun for each that may be listed at a time: those that are read wait on disk for their turn."""
@@ -334,7 +335,8 @@ class Discovery:
 
     def _begin(self, plan: deque[Any]) -> None:
         """Begin to list the plan's next windows, as many as may be listed side by side."""
-        for place in range(self._at_once * WINDOWS_PER_SLOT):
+        is_suspect = any(isinstance(item, _Range) and item.is_suspect for item in itertools.islice(plan, MAX_SPLITS))
+        for place in range(MAX_SPLITS if is_suspect else self._at_once * WINDOWS_PER_SLOT):
             if place >= len(plan):
                 return
             item = plan[place]
@@ -430,7 +432,8 @@ class Discovery:
             reading.entries.close()
             message = f"{failure}; rerun later: it resumes from the last saved state"
             raise FatalError(message) from None
-        parts = split(window, granularity) if self._failed_windows <= MAX_FAILED_WINDOWS else []
+        is_worth_it = self._failed_windows <= min(MAX_FAILED_WINDOWS, MAX_SPLITS + self._lists_read // 3)
+        parts = split(window, granularity) if is_worth_it else []
         if len(parts) > 1:
             reading.entries.close()
             logger.warning("%s; looking for what can be read of %s", failure, _describe(window))
