@@ -243,6 +243,7 @@ class Extraction:
         self._listed: deque[set[int]] = deque([set()], maxlen=2)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._has_begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-network", daemon=True)
 
     def __repr__(self) -> str:
@@ -257,6 +258,7 @@ class Extraction:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._has_begun.wait(JOIN_SECONDS)
         if self._loop and self._task:
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._task.cancel)
@@ -299,6 +301,7 @@ class Extraction:
             error = Cancelled()
         except BaseException as caught:  # noqa: BLE001 - it is raised where batches are taken
             error = caught
+        self._has_begun.set()
         self._queue.end(error)
 
     async def _main(self) -> None:
@@ -307,6 +310,7 @@ class Extraction:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._queue.open()
+        self._has_begun.set()
         async with self._client:
             scheduling = asyncio.create_task(self._schedule())
             try:

@@ -121,6 +121,7 @@ class LogStream(SingerStream):
             if self._ids is None:
                 progress.waiting = len(state.pending)
                 progress.oldest_waiting = min((log.created for log in state.pending.values()), default=None)
+            progress.records = self.written - written_before
             progress.incomplete = report.not_read
             report.tell_sweep(self._tap.settings.sweep.days)
             progress.finish(outcome)

@@ -37,4 +37,4 @@ def test_the_demo_runs_from_python_alone(tmp_path: Path) -> None:
         ["bash", "-ec", block], cwd=checkout, env=variables, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("equal, field for field") == 2
+    assert done.stdout.count("equal, field for field") == 3

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from contextlib import redirect_stdout
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,8 +95,13 @@ def test_the_same_signal_twice_at_once_counts_once(number: signal.Signals, sim: 
     process = hanging(sim, tmp_path)
     process.send_signal(number)
     process.send_signal(number)
-    output, log = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
+    assert process.stdout
+    assert process.stderr
+    # `communicate` would drop what was read ahead.
+    output, log = process.stdout.read(), process.stderr.read()
+    assert process.wait(timeout=30) == 128 + number
+    process.stdout.close()
+    process.stderr.close()
     assert messages_of(output)[-1]["type"] == "STATE"
     assert b"stopped" in log
     assert b"Traceback" not in log
@@ -344,7 +350,8 @@ def test_an_expression_that_raises_is_one_line_without_the_value(empty_sim: Simu
 
 # --state
 
-BOOKMARK = {"replication_key": "created_at", "replication_key_value": "2999-01-01T00:00:00Z"}
+AN_HOUR_AGO = (datetime.now(timezone.utc) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+BOOKMARK = {"replication_key": "created_at", "replication_key_value": AN_HOUR_AGO}
 STATE = {"bookmarks": {"message_logs": BOOKMARK}}
 
 
