@@ -478,18 +478,19 @@ class Client:
         if self._loop.time() >= self._next_warning:
             self._next_warning = self._loop.time() + SECONDS_BETWEEN_WARNINGS
             level = logging.WARNING
-        capped = ""
+        capped: tuple[float, ...] = ()
         if failure.retry_after is not None and failure.retry_after > RETRY_AFTER_CAP_SECONDS:
-            capped = f"; Retry-After asks for {failure.retry_after:.0f} s, capped at {RETRY_AFTER_CAP_SECONDS:.0f} s"
+            capped = (failure.retry_after, RETRY_AFTER_CAP_SECONDS)
         logger.log(
             level,
-            "%s: %s; retrying in %.1f s (attempt %d of %d)%s",
+            "%s: %s; retrying in %.1f s (attempt %d of %d)"
+            + ("; Retry-After asks for %.0f s, capped at %.0f s" if capped else ""),
             request.name,
             failure.reason,
             failure.wait,
             request.tries + 1,
             request.max_tries,
-            capped,
+            *capped,
         )
 
 
