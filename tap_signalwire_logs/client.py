@@ -478,13 +478,14 @@ class Client:
         if self._loop.time() >= self._next_warning:
             self._next_warning = self._loop.time() + SECONDS_BETWEEN_WARNINGS
             level = logging.WARNING
+        message = "%s: %s; retrying in %.1f s (attempt %d of %d)"
         capped: tuple[float, ...] = ()
         if failure.retry_after is not None and failure.retry_after > RETRY_AFTER_CAP_SECONDS:
+            message += "; Retry-After asks for %.0f s, capped at %.0f s"
             capped = (failure.retry_after, RETRY_AFTER_CAP_SECONDS)
         logger.log(
             level,
-            "%s: %s; retrying in %.1f s (attempt %d of %d)"
-            + ("; Retry-After asks for %.0f s, capped at %.0f s" if capped else ""),
+            message,
             request.name,
             failure.reason,
             failure.wait,

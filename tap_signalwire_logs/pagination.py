@@ -44,6 +44,7 @@ async def iter_pages(
     take: Callable[[list[msgspec.Raw]], tuple[Taken, int]],
     *,
     needs_links: bool = True,
+    max_stale_pages: int = MAX_STALE_PAGES,
     max_tries: int | None = None,
 ) -> AsyncGenerator[Page[Taken], None]:
     """Pages in the service's order; an empty page that has a next is just a page.
@@ -54,6 +55,7 @@ async def iter_pages(
         params: Its query parameters.
         take: Makes of a page's entries what is wanted of them, and a hash that tells pages apart (0 for no entries).
         needs_links: Whether a body without `links` is none, rather than the only page.
+        max_stale_pages: Pages in a row with nothing new after which the list is taken for endless.
         max_tries: Tries of each request, where they are not the client's.
 
     Raises:
@@ -75,7 +77,7 @@ async def iter_pages(
             message = f"GET {path}: `links.next` points to another host; not followed"
             raise PaginationError(message)
         stale = stale + 1 if page.digest in shown else 0
-        if url in seen or stale > MAX_STALE_PAGES:
+        if url in seen or stale > max_stale_pages:
             message = f"GET {path}: pagination loop: `links.next` repeats"
             raise PaginationError(message)
         seen.add(url)
