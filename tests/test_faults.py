@@ -299,7 +299,7 @@ def test_pages_that_go_round_in_circles_under_ever_new_links_fail_the_run(
     run = run_tap(tmp_path, config_for(sim, record_source=record_source))
     assert run.code == 1
     assert "pagination loop" in run.log
-    assert not run.states
+    assert not run.states or "replication_key_value" not in run.bookmark
 
 
 @pytest.mark.parametrize("link", ["http://[", "https://]:x/"])
