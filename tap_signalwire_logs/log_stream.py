@@ -14,7 +14,6 @@ from singer_sdk import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_signalwire_logs import schemas
-from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.digests import Digests, Rewritten
 from tap_signalwire_logs.digests import fingerprint as log_fingerprint
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping
 
+    from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.discovery import Discovery
     from tap_signalwire_logs.logs import Fields, Item, Log, SweptUntil
     from tap_signalwire_logs.settings import ConfiguredIds
@@ -320,6 +320,8 @@ class LogStream(SingerStream):
         )
 
     def _new_client(self) -> Client:
+        from tap_signalwire_logs.client import Client  # noqa: PLC0415 - not needed to say what the tap can do
+
         settings = self._tap.settings
         return Client(
             settings.origin,

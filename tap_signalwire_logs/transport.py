@@ -315,6 +315,9 @@ class CurlTransport:
         except asyncio.CancelledError:
             if self._in_flight.get(curl) is transfer:  # it may be another's by now
                 self._drop(curl)
+            future = transfer.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().close()
             raise
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import json
 import signal
 import subprocess
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -255,6 +255,7 @@ def test_after_a_state_from_the_future_what_is_new_still_comes(subject: Subject,
     def run(state: dict[str, Any]) -> Run:
         """A run at the Space's own time."""
         catalog = catalog_with(subject.stream)
+        sim.date_offset = (sim.clock - datetime.now(timezone.utc)).total_seconds()
         return run_tap(tmp_path, config_for(sim), state=state, catalog=catalog, clock=sim.clock)
 
     with space_of(subject) as sim:

@@ -220,7 +220,7 @@ def drop_a_property(entry: dict[str, Any]) -> None:
 def drop_a_nested_property(entry: dict[str, Any]) -> None:
     details = entry["schema"]["properties"].get("charge_details")
     if details:
-        details["items"]["properties"].pop("description")
+        details["items"]["properties"].pop("description", None)
 
 
 def add_a_property(entry: dict[str, Any]) -> None:

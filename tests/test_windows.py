@@ -200,8 +200,9 @@ def test_what_the_filters_cannot_tell_apart_is_not_split(window: Window, granula
     [
         pytest.param(MAX_LOGS, 0, True, id="at one instant, past the most"),
         pytest.param(MAX_LOGS - 1, 0, False, id="at one instant"),
-        pytest.param(1_000, DAY, False, id="as full as it should be"),
-        pytest.param(1_000, DAY // 5, True, id="five times too full"),
+        pytest.param(5_000, 5 * DAY, False, id="as full as it should be"),
+        pytest.param(5_000, DAY, True, id="five times too full"),
+        pytest.param(1_000, DAY // 5, False, id="too early to tell"),
         pytest.param(0, 0, False, id="nothing read"),
     ],
 )
