@@ -410,9 +410,11 @@ class CurlTransport:
         self._multi.remove_handle(curl)
         self._idle.append(curl)
         transfer = self._in_flight.pop(curl)
-        if not transfer.future.done():
-            status = curl.getinfo(pycurl.RESPONSE_CODE)
-            transfer.future.set_result(Response(status, transfer.head, transfer.body, transfer.began))
+        response = Response(curl.getinfo(pycurl.RESPONSE_CODE), transfer.head, transfer.body, transfer.began)
+        if transfer.future.done():
+            response.close()  # nobody waits for it any more
+        else:
+            transfer.future.set_result(response)
 
     def _drop(self, curl: pycurl.Curl) -> None:
         transfer = self._in_flight.pop(curl, None)
