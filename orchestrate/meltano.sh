@@ -25,7 +25,7 @@ mkdir -p .meltano
 [ -e .meltano/meltano.db ] || touch .meltano/meltano.db
 own="$(mktemp -d)"
 refused="$(mktemp)"
-trap 'rm -rf "$own" "$refused"' EXIT
+trap 'rm -rf "$own" "$refused" "$refused.read"' EXIT
 # Meltano is asked to end too, and the folder is there until it has.
 trap : TERM
 ln -s "$PWD"/.meltano/* "$own"/
@@ -34,15 +34,13 @@ mkdir "$own/run"
 export MELTANO_SYS_DIR_ROOT="$own"
 # What reads the log ends after Meltano, not with it.
 exec 4>"$refused"
-exec 3> >(trap "" TERM INT; exec tee >(exec grep --line-buffered -E "$REFUSED" >&4) >&2)
-reader=$!
+exec 3> >(trap "" TERM INT; exec tee >(grep --line-buffered -E "$REFUSED" >&4; : >"$refused.read") >&2)
 code=0
 "$meltano" "$@" 2>&3 3>&- 4>&- || code=$?
 exec 3>&-
 if [ "$code" = 1 ]; then
-  for _ in {1..30}; do
-    [ -s "$refused" ] && exit "$NO_PROJECT_OR_SETTINGS"
-    kill -0 "$reader" 2>/dev/null || break
+  for _ in {1..50}; do
+    [ -s "$refused" ] || [ -e "$refused.read" ] && break
     sleep 0.1
   done
   [ -s "$refused" ] && exit "$NO_PROJECT_OR_SETTINGS"
