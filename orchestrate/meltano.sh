@@ -34,7 +34,7 @@ mkdir "$own/run"
 export MELTANO_SYS_DIR_ROOT="$own"
 # What reads the log ends after Meltano, not with it.
 exec 4>"$refused"
-exec 3> >(trap "" TERM INT; exec tee >(grep --line-buffered -E "$REFUSED" >&4; : >"$refused.read") >&2)
+exec 3> >(trap "" TERM INT; exec tee >(grep --line-buffered -E "$REFUSED" >&4 || true; : >"$refused.read") >&2)
 code=0
 "$meltano" "$@" 2>&3 3>&- 4>&- || code=$?
 exec 3>&-
