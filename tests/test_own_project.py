@@ -35,7 +35,11 @@ OF_KIND: dict[str, Callable[[dict[str, Any]], Any]] = {
     "file": lambda _: "/some/where/ids.txt",
     "date_iso8601": lambda _: "2026-01-31T08:00:00+02:00",
     "options": lambda setting: setting["options"][-1]["value"],
-    "object": lambda _: {"message_logs": {"to": "__NULL__", "cost": "float(record['charge'])"}, "salt": "a'b", "seed": 7},
+    "object": lambda _: {
+        "message_logs": {"to": "__NULL__", "cost": "float(record['charge'])"},
+        "salt": "a'b",
+        "seed": 7,
+    },
 }
 """A value of each kind that is not the default."""
 
