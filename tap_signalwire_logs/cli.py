@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> None:
 def _tell_version() -> None:
     from importlib.metadata import version  # noqa: PLC0415 - not needed by a run
 
-    print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201
+    print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201 - the command's output
 
 
 def _has_output() -> bool:

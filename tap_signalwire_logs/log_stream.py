@@ -154,7 +154,7 @@ class LogStream(SingerStream):
                 outcome.digest = fingerprint(outcome.records)
             return
         outcome.digest = fingerprint(outcome.records)
-        outcome.is_written = pending.fingerprint != outcome.digest
+        outcome.is_written = not state.is_unchanged(outcome.log.log_id, outcome.digest)
         outcome.is_refreshed = True
 
     def _note(self, item: Item, state: LogState, report: _Report) -> None:

@@ -192,11 +192,11 @@ class SingerStream(Stream):
             level = logging.DEBUG
         super().log(message, *args, level=level, **kwargs)
 
-    def get_batch_config(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def get_batch_config(self, config: Mapping[str, Any]) -> None:  # noqa: ARG002 - as the SDK calls it
         """No BATCH messages: a STATE could come before the file that holds its records."""
         return
 
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:  # noqa: ARG002
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:  # noqa: ARG002 - as the SDK calls it
         """No signpost is kept in the state: the bookmark is the stream's own."""
         return
 
@@ -422,7 +422,7 @@ class SingerTap(Tap):
         )
 
     @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:  # noqa: ARG003
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:  # noqa: ARG003 - as click calls it
         """Read the files of `--config`."""
         given = ConfigInput()
         for name in value:

@@ -90,7 +90,7 @@ class PlainStream(Stream):
         self.primary_keys = BY_NAME[name].primary_keys
         self.replication_key = BY_NAME[name].replication_key
 
-    def get_records(self, context: Context | None) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+    def get_records(self, context: Context | None) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - as the SDK calls it
         yield from copy.deepcopy(RECORDS[self.name])
 
 
@@ -120,7 +120,7 @@ class OurTap(SingerTap):
     name = "tap-ours"
     config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList().to_dict()
 
-    def check_config(self, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def check_config(self, config: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - as the SDK calls it
         return {}
 
     @classmethod
