@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import Simulator
-from tests.support import forked
+from tests.support import forked, schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +26,20 @@ def pytest_configure() -> None:
     vars(subprocess)["Popen"] = forked.Popen
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes for each core: many tests wait, for a timeout or for another process."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Scheduling:
+    """Spread the tests as the tests say themselves."""
+    config.option.loadscopereorder = False
+    return schedule.Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share what their module makes once in one process, where there are several."""
-    for item in items:
-        fixtures: dict[str, Any] = vars(item)["_fixtureinfo"].name2fixturedefs if "_fixtureinfo" in vars(item) else {}
-        if any(fixture.scope == "module" for chain in fixtures.values() for fixture in chain):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: schedule.rank(item.nodeid))
 
 
 ENVIRONMENTS = {"test_airflow.py": ("airflow", "airflow-2.10"), "test_loads.py": ("bigquery",)}

@@ -53,16 +53,23 @@ BIGQUERY = {
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
+    bigquery = () if sys.version_info >= (3, 12) else ("target-bigquery",)
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres", *bigquery)
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQuery]:
+    if sys.version_info >= (3, 12):
+        pytest.skip("the loader needs Python 3.11 or older, and plugins get Meltano's own")
+    with emulated(tmp_path_factory.mktemp("bigquery")) as service:
+        yield service
 
 
 @pytest.fixture
-def bigquery(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQuery]:
-    if sys.version_info >= (3, 12):
-        pytest.skip("the loader needs Python 3.11 or older, and plugins get Meltano's own")
-    pipeline.meltano("install", "target-bigquery", UV_COMPILE_BYTECODE="1")
-    with emulated(tmp_path_factory.mktemp("bigquery")) as service:
-        yield service
+def bigquery(emulator: BigQuery) -> BigQuery:
+    """A BigQuery without a dataset."""
+    emulator.drop_dataset("signalwire")
+    return emulator
 
 
 def test_duckdb_equals_the_space_after_each_run(pipeline: Pipeline) -> None:

@@ -24,7 +24,7 @@ from tests.support.run import output_of, with_scripts
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
+pytestmark = pytest.mark.slow
 
 TRANSFORM = ROOT / "transform"
 

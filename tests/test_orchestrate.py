@@ -102,7 +102,7 @@ def test_a_project_without_loaders_to_check_offers_none(
 
 @pytest.mark.slow
 def test_what_meltano_itself_tells_only_as_1_is_told_apart(tmp_path: Path) -> None:
-    Pipeline.installed(tmp_path, "target-jsonl")
+    Pipeline.shared(tmp_path, "target-jsonl")
     with Simulator(messages=5, seed=7, days=3) as sim:
         for variables, code in (
             ({}, 0),

@@ -92,7 +92,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     own = {"SIGNALWIRE", "TAP", "TARGET", "MELTANO"}
     kept = {name: value for name, value in variables.items() if name.split("_")[0] not in own}
-    return Project(folder, {**kept, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false", "UV_COMPILE_BYTECODE": "1"})
+    return Project(folder, {**kept, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"})
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
 
 
 def test_twenty_thousand_messages_land_in_duckdb_and_stay_true_as_they_change(pipeline: Pipeline) -> None:

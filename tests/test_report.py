@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models")]
+pytestmark = pytest.mark.slow
 
 SECTIONS = ("delivery", "errors", "numbers", "countries", "spend", "time", "waiting")
 WIDTHS = (1200, 390)

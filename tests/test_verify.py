@@ -32,7 +32,7 @@ NOTHING = {"missing": 0, "stale": 0, "doubled": 0, "gone": 0}
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.installed(tmp_path_factory.mktemp("project"), *LOADERS)
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), *LOADERS)
 
 
 @pytest.fixture

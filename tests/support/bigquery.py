@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,16 @@ class BigQuery:
         """Make an empty dataset."""
         reference = {"datasetReference": {"projectId": PROJECT, "datasetId": name}}
         self._post(f"/bigquery/v2/projects/{PROJECT}/datasets", reference)
+
+    def drop_dataset(self, name: str) -> None:
+        """Delete a dataset with its tables, if it is there."""
+        path = f"/bigquery/v2/projects/{PROJECT}/datasets/{name}?deleteContents=true"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.origin}{path}", method="DELETE")):
+                pass
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
 
     def records(self, table: str) -> dict[str, dict[str, Any]]:
         """Records of a table or view of the dataset `signalwire` by ID; none is there twice."""

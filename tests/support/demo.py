@@ -59,7 +59,7 @@ def main() -> int:
     began = time.monotonic()
     say(f"{bold('tap-signalwire-logs')}  from a Space to a table that stays true, and to answers\n")
     say("Installing the tap, the loader and dbt with Meltano (a few seconds, longer the first time) ...")
-    pipeline = Pipeline.installed(ROOT / "output" / "demo", "target-duckdb", "dbt-duckdb")
+    pipeline = Pipeline.installed(ROOT / "output" / "demo", "tap-signalwire-logs", "target-duckdb", "dbt-duckdb")
     installed = time.monotonic()
     # In the afternoon, when many messages are under way; long enough ago for what follows to be in the past.
     afternoon = datetime.now(timezone.utc).replace(hour=16, minute=0, second=0, microsecond=0) - timedelta(days=2)

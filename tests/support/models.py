@@ -121,7 +121,7 @@ def _odd_messages(sim: Simulator) -> dict[str, str]:
 
 def made_space(folder: Path, url: str) -> Space:
     """Run and build twice, `HOURS_BETWEEN` apart."""
-    pipeline = Pipeline.installed(folder, "target-duckdb", "target-postgres", "dbt-duckdb", "dbt-postgres")
+    pipeline = Pipeline.shared(folder, "target-duckdb", "target-postgres", "dbt-duckdb", "dbt-postgres")
     counts = {"voice_logs": 120, "fax_logs": 60, "video_logs": 40, "conference_logs": 40}
     with Simulator(messages=1_500, seed=12, days=4, clock=NOW, families=counts) as sim:
         ids = _odd_messages(sim)

@@ -32,36 +32,32 @@ class Pipeline:
 
     @classmethod
     def installed(cls, folder: Path, *plugins: str) -> Pipeline:
-        """Pipeline with the tap and just these loaders and utilities, and nothing landed yet."""
+        """Pipeline with just these plugins, and nothing landed yet."""
         pipeline = cls(folder)
         pipeline._copy_project()
-        # Compiled once, also where Python is told to write no bytecode.
-        pipeline.meltano("install", "tap-signalwire-logs", *plugins, UV_COMPILE_BYTECODE="1")
+        pipeline.meltano("install", *plugins)
         pipeline.forget()
         return pipeline
 
     @classmethod
     def shared(cls, folder: Path, *plugins: str) -> Pipeline:
-        """The same, with plugins that are installed once for all tests, and kept."""
+        """Pipeline with the tap and these loaders and utilities, installed once for all tests, and kept."""
         definition = (ROOT / "meltano.yml").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
         home = ENVIRONMENTS / "meltano" / hashlib.sha256(definition).hexdigest()[:12]
         home.mkdir(parents=True, exist_ok=True)
-        for plugin in plugins:
+        pipeline = cls(folder)
+        pipeline._copy_project()
+        for plugin in ("tap-signalwire-logs", *plugins):
             with locked(home / f"{plugin}.lock"):
                 installed = home / f"{plugin}.installed"
                 if not installed.exists():
                     cls.installed(home / plugin, plugin)
                     installed.touch()
-        pipeline = cls(folder)
-        pipeline._copy_project()
-        for kind, plugin, source in (
-            ("extractors", "tap-signalwire-logs", plugins[0]),
-            *(("utilities" if name.startswith("dbt-") else "loaders", name, name) for name in plugins),
-        ):
+            kind = {"tap": "extractors", "dbt": "utilities"}.get(plugin.partition("-")[0], "loaders")
             link = folder / ".meltano" / kind / plugin / "venv"
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
-            link.symlink_to(home / source / ".meltano" / kind / plugin / "venv")
+            link.symlink_to(home / plugin / ".meltano" / kind / plugin / "venv")
         pipeline.forget()
         return pipeline
 

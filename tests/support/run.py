@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ class Run:
     stdout: str
     log: str
 
-    @property
+    @cached_property
     def messages(self) -> list[dict[str, Any]]:
         return [json.loads(line, parse_float=Decimal) for line in self.stdout.splitlines()]
 
@@ -63,7 +64,7 @@ class Run:
 class Cut(Run):
     """A run whose output may end within a line: what a target would have of it."""
 
-    @property
+    @cached_property
     def messages(self) -> list[dict[str, Any]]:
         whole = self.stdout[: self.stdout.rfind("\n") + 1]
         return [json.loads(line, parse_float=Decimal) for line in whole.splitlines()]
