@@ -9,6 +9,7 @@ import platform
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.environments import CONTENDERS, TAP, prepare
@@ -54,6 +55,7 @@ def measure(names: list[str], plan: Plan, file: Path) -> bool:
         outcome = JOBS[name](plan)
         outcome["rows"] += whole(outcome["figures"])
         results = read(file)
+        outcome["figures"] = {label: slim(one) for label, one in outcome["figures"].items()}
         results[name] = {"title": JOBS[name].__doc__, **facts(plan), "versions": versions, **outcome}
         in_order = {known: results[known] for known in JOBS if known in results}
         file.write_text(json.dumps(in_order, indent=1) + "\n", encoding="utf-8")
@@ -69,6 +71,19 @@ def whole(figures: dict[str, Any]) -> list[dict[str, Any]]:
     what = "runs of the tap that did not bring every log, each once, field for field"
     row = {"what": what, "most": 0, "measured": sum(map(bool, verdicts)), "text": f"of {len(verdicts)}"}
     return [row] if verdicts else []
+
+
+def slim(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures with the median and the spread of what was measured at each run, and each verdict once."""
+    kept = dict(figures)
+    for what, values in figures.items():
+        if what == "wrong":
+            kept[what] = sorted(set(filter(None, values)))
+        elif isinstance(values, list):
+            known = [round(value, 4) for value in values if value is not None]
+            spread = {"median": median(known), "low": min(known), "high": max(known)} if known else {}
+            kept[what] = {**spread, "runs": len(values)}
+    return kept
 
 
 def facts(plan: Plan) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -40,7 +39,7 @@ def write_plots(results: dict[str, Any], folder: Path) -> None:
 
 def _draw_sizes(axes: Any, figures: list[dict[str, Any]]) -> None:
     for name in CONTENDERS:
-        points = [(one["logs"], median(one["wall"])) for one in figures if one["name"] == name]
+        points = [(one["logs"], one["wall"]["median"]) for one in figures if one["name"] == name]
         if points:
             width = 2.6 if name == TAP else 1.2
             axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=width, label=name)
@@ -53,7 +52,7 @@ def _draw_latency(axes: Any, figures: list[dict[str, Any]]) -> None:
     for number, concurrency in enumerate(sorted({one["concurrency"] for one in figures})):
         ours = [one for one in figures if one["concurrency"] == concurrency]
         color = f"C{number}"
-        measured = [(one["latency_ms"], one["logs"] / median(one["wall"])) for one in ours]
+        measured = [(one["latency_ms"], one["logs"] / one["wall"]["median"]) for one in ours]
         most = [(one["latency_ms"], one["logs"] / one["least"]) for one in ours if one["least"]]
         axes.plot(*zip(*measured, strict=True), marker="o", markersize=4, color=color, label=f"{concurrency} at a time")
         axes.plot(*zip(*most, strict=True), linestyle=":", color=color)

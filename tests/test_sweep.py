@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import subprocess
+import time
 from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,14 +16,17 @@ import pytest
 from tap_signalwire_logs.digests import Digests
 from tap_signalwire_logs.instants import SECOND
 from tests.simulator import Simulator
-from tests.support.run import Run, config_for, run_tap
+from tests.support.run import COMMAND, Cut, Run, config_for, environment, run_tap, write_json
 from tests.support.subject import SUBJECTS, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    Attack = Callable[..., None]
+
 HOUR = 3_600 * SECOND
+KILLS = 25
 SOURCES = pytest.mark.parametrize("record_source", ["get", "list"])
 
 
@@ -161,6 +167,59 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(space: Simulator, tmp_pat
     assert {**first.by_id, **broken.by_id, **rest.by_id} == space.truth()
     assert len(rest.by_id) < 600
     assert again(tmp_path, space, rest).records == []
+
+
+@pytest.mark.slow
+@SOURCES
+def test_kills_in_the_middle_of_sweeps_lose_nothing(record_source: str, tmp_path: Path, attack: Attack) -> None:
+    chance = random.Random(11)
+    with Simulator(messages=4_000, seed=3, days=5) as sim:
+        # Small pages, so that a sweep has many requests to be killed between.
+        config = config_for(sim, refresh_hours=0, record_source=record_source, page_size=100, concurrency=4)
+        fields = {"status": "received", "direction": "inbound"}
+        hours = (chance.uniform(2, 100) for _ in range(300))
+        ours = [sim.add({**fields, "created_at": text_of(sim.clock - timedelta(hours=hour))}) for hour in hours]
+        first = run_tap(tmp_path, config)
+        target, state = first.by_id, first.state
+        sim.latency = 0.004
+        kills, is_done = 0, True
+        while kills < KILLS:
+            if is_done:
+                state = later(state)
+                for log_id in chance.sample(ours, 60):
+                    sim.change(log_id, error_message=f"changed after {kills} kills")
+            sim.clear_requests()
+            run = _killed_after(tmp_path, config, state, sim, chance.randrange(1, 60))
+            is_done = run.code == 0
+            kills += run.code == -signal.SIGKILL
+            target |= run.by_id
+            state = run.state if run.states else state
+        rest = run_tap(tmp_path, config, state=state)
+        assert rest.code == 0, rest.log
+        target |= rest.by_id
+        idle = run_tap(tmp_path, config, state=later(rest.state))
+        attack(
+            f"SIGKILL in the middle of sweeps, {record_source}",
+            kills,
+            "resumed",
+            lost=sum(target.get(log_id) != record for log_id, record in sim.truth().items()),
+            doubled=len(idle.records),
+            leaked=0,
+        )
+
+
+def _killed_after(folder: Path, config: dict[str, Any], state: dict[str, Any], sim: Simulator, requests: int) -> Cut:
+    """Run from a state, and kill it once the Space has had so many requests, if it still runs."""
+    command = [*COMMAND, "--config", write_json(folder / "config.json", config)]
+    command += ["--state", write_json(folder / "state.json", state)]
+    with (folder / "stdout").open("w+", encoding="utf-8") as stdout:
+        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, env=environment())
+        while len(sim.requests) < requests and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        code = process.wait(timeout=60)
+        stdout.seek(0)
+        return Cut(code, stdout.read(), "")
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.stream)
