@@ -29,11 +29,11 @@ START = "start"
 OTHER = "other libraries"
 
 LAYERS = {
-    "HTTP": "client http transport connection wire socket pool",
-    "discovery": "discovery windows pagination spool",
-    "order and state": "base streams state fetch progress",
-    "records": "records",
-    START: "tap settings command __main__",
+    "HTTP": "client transport retry rate_limit",
+    "discovery": "discovery windows pagination external_sort",
+    "order and state": "log_stream streams extraction logs state digests progress",
+    "records": "records source exact_json instants",
+    START: "tap settings cli __main__",
 }
 MODULES = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
 CALLS = [

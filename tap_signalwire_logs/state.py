@@ -41,6 +41,8 @@ BACKOFF_SHARE = 0.1
 """Share of a log's age at its last check after which the next one comes."""
 
 HOUR = 3_600 * SECOND
+PLACE_OF_REVISION = 3
+"""Where an entry of `waiting` has the revision."""
 
 RARE_AGE = 600 * SECOND
 """Age at which a log that will hardly ever change again is checked; the next time when that has doubled, and so on."""
@@ -245,14 +247,17 @@ class LogState:
 
     def save(self) -> None:
         """Write what is known now into the stream's part of Singer's state; nothing where that is there already."""
-        content = self._content(self._revision)
+        content = self._content()
         if content == self._stored:
             return
         self._revision += 1
+        content["revision"] = self._revision
+        for entry in content["waiting"].values():
+            entry[PLACE_OF_REVISION] = self._revision
         self._stored.clear()
-        self._stored.update(self._content(self._revision))
+        self._stored.update(content)
 
-    def _content(self, revision: int) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         bookmark = self.bookmark
         if bookmark is not None and self._cap is not None:
             bookmark = min(bookmark, self._cap)
@@ -262,8 +267,8 @@ class LogState:
             content["replication_key"] = self._replication_key
             content["replication_key_value"] = to_text(bookmark)
         ordered = sorted(self.pending.items(), key=lambda item: (item[1].created, item[0]))
-        content["revision"] = revision
-        content["waiting"] = {log_id: _waiting_entry(log, revision) for log_id, log in ordered}
+        content["revision"] = self._revision
+        content["waiting"] = {log_id: _waiting_entry(log, self._revision) for log_id, log in ordered}
         content["recent"] = {
             log_id: to_text(created) for created, log_id in sorted(self._recent) if created >= self._next_start
         }
