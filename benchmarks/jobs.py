@@ -212,7 +212,9 @@ def _from_state(space: Space, settings: dict[str, Any], state: str | None) -> di
             messages = [line for line in lines if not line.startswith(b'{"type":"RECORD"')]
         run["records"] = sum(1 for _ in records_of(folder / "stdout"))
         run["wrong"] = "" if state is not None else space.verdict(folder / "stdout")
-        run["state"] = json.dumps(msgspec.json.decode(messages[-1])["value"])
+        # A run after which nothing is different writes no STATE.
+        states = [line for line in messages if line.startswith(b'{"type":"STATE"')]
+        run["state"] = json.dumps(msgspec.json.decode(states[-1])["value"]) if states else state
         requests = REQUESTS.search((folder / "log").read_text(encoding="utf-8"))
         run["requests"] = int(requests.group(1).replace(",", "")) if requests else None
         return run
