@@ -231,11 +231,11 @@ class LogStream(SingerStream):
             emitted = listed
         else:
             emitted = log_fingerprint(outcome.records[0])
-        written = Rewritten(log.created, emitted, emitted if listed is None else listed)
-        if log.is_swept:
-            self._swept.append(written)
-            return
-        if log.created <= self._newest_before:
+        if log.is_swept or log.created <= self._newest_before:
+            written = Rewritten(log.created, emitted, emitted if listed is None else listed)
+            if log.is_swept:
+                self._swept.append(written)
+                return
             self._finished.append(written)
         digests.add(log.created, emitted, listed)
 
