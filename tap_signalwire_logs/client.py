@@ -32,6 +32,7 @@ from tap_signalwire_logs.errors import (
     UnreachableError,
 )
 from tap_signalwire_logs.exact_json import decode_json
+from tap_signalwire_logs.json_repair import repair
 from tap_signalwire_logs.rate_limit import RateLimit
 from tap_signalwire_logs.redact import redact
 from tap_signalwire_logs.retry import (
@@ -500,8 +501,6 @@ def _decode(request: _Request[Decoded], response: Response) -> Decoded:
     try:
         return request.decode(body)
     except NOT_JSON:
-        from tap_signalwire_logs.json_repair import repair  # noqa: PLC0415 - seldom needed, and slow to load
-
         mended = repair(body)
     if mended is not None:
         try:

@@ -1,4 +1,4 @@
-"""The repair of JSON that is almost right; loaded where a body is such, for its patterns take long to compile."""
+"""The repair of JSON that is almost right."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ STATE_SHARE = 0.01
 RECORD_BYTES = 500
 MIN_STATE_BYTES = 2_000
 STATE_EVERY_SECONDS = 30.0
-MAX_SHARE_AGAIN, MAX_RECORDS_AGAIN = 0.1, 4_096
-"""Records between two STATE messages: that share of all so far, and no more than so many."""
+SHARE_BETWEEN_STATES, ENOUGH_BETWEEN_STATES = 0.1, 4_096
+"""Records that lie between two STATE messages at least: that share of all so far; so many are always enough."""
 STATE_EVERY_ITEMS = 256
 """Where a STATE message may come: after the same records, however they came in batches."""
 
@@ -293,9 +293,9 @@ class LogStream(SingerStream):
         )
 
     def _write_state_if_due(self, state: LogState, records: int) -> None:
-        """Write the state, unless STATE messages would be more than a hundredth of the output, or cost more than time.
+        """Write the state, unless STATE messages would be more than a hundredth of the output, or come too often.
 
-        What a run that is killed has written since its last STATE, the next one writes again.
+        A run that is killed leaves the last one: what it wrote since then, the next run writes again.
         """
         self._records_since_state += records
         since = time.monotonic() - self._last_state
@@ -303,7 +303,7 @@ class LogStream(SingerStream):
         is_worth_it = (
             self._items % STATE_EVERY_ITEMS == 0
             and most_bytes >= max(self._state_size, MIN_STATE_BYTES)
-            and self._records_since_state >= min(self._items * MAX_SHARE_AGAIN, MAX_RECORDS_AGAIN)
+            and self._records_since_state >= min(self._items * SHARE_BETWEEN_STATES, ENOUGH_BETWEEN_STATES)
         )
         if not self._keeps_state or not (is_worth_it or since >= STATE_EVERY_SECONDS):
             return

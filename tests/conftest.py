@@ -26,13 +26,16 @@ def pytest_configure() -> None:
     vars(subprocess)["Popen"] = forked.Popen
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Two processes for each core: many tests wait, for a timeout or for another process."""
-    return 2 * len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 2 * (cores or 1)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Scheduling:
-    """Spread the tests as the tests say themselves."""
+    """Spread the tests as `tests/support/schedule.py` says."""
     config.option.loadscopereorder = False
     return schedule.Scheduling(config, log)
 

@@ -333,3 +333,14 @@ def test_the_tap_s_schema_and_records_agree(sim: Simulator, tmp_path: Path) -> N
     known = set(schema["schema"]["properties"])
     assert set(itertools.chain.from_iterable(run.records)) <= known
     assert schema["key_properties"] == ["id"]
+
+
+def test_state_messages_grow_rarer_as_a_run_goes_on(tmp_path: Path) -> None:
+    with Simulator(messages=20_000, seed=7, days=30, log_requests=False) as sim:
+        run = run_tap(tmp_path, config_for(sim, record_source="list"))
+    kinds = "".join({"RECORD": "r", "STATE": "s"}.get(message["type"], "") for message in run.messages)
+    gaps = [len(gap) for gap in kinds.split("s")[:-1]]
+    assert sum(gaps) == len(run.records)
+    assert gaps[0] < 1_000
+    assert len(gaps) < 30
+    assert max(gaps) < 4_096

@@ -313,9 +313,14 @@ def test_a_record_that_fits_is_the_same_whether_it_was_fitted_or_not(stream: str
 def test_one_odd_value_of_each_kind_fails_no_run(source: str, tmp_path: Path) -> None:
     subject = Subject("message_logs")
     odd = {
-        "url": "", "number_of_segments": 2**63, "charge": "NaN", "error_code": 30007, "status": "a\0b",
-        "discarded_at": "n/a", "charge_details": [{"description": None, "charge": "0.10"}],
-    }  # fmt: skip
+        "url": "",
+        "number_of_segments": 2**63,
+        "charge": "NaN",
+        "error_code": 30007,
+        "status": "a\0b",
+        "discarded_at": "n/a",
+        "charge_details": [{"description": None, "charge": "0.10"}],
+    }
     with Simulator(messages=3, seed=7, days=2) as sim:
         added = {sim.add({name: value}): name for name, value in odd.items()}
         run = subject.run(tmp_path, sim, record_source=source)
@@ -324,8 +329,13 @@ def test_one_odd_value_of_each_kind_fails_no_run(source: str, tmp_path: Path) ->
     assert all(promises_kept(record, {"type": ["object"], **SCHEMAS["message_logs"]}) for record in run.records)
     out = {name: run.by_id[log_id][name] for log_id, name in added.items()}
     assert out == {
-        "url": None, "number_of_segments": None, "charge": None, "error_code": "30007", "status": "ab",
-        "discarded_at": None, "charge_details": [{"description": None, "charge": Decimal("0.10")}],
-    }  # fmt: skip
+        "url": None,
+        "number_of_segments": None,
+        "charge": None,
+        "error_code": "30007",
+        "status": "ab",
+        "discarded_at": None,
+        "charge_details": [{"description": None, "charge": Decimal("0.10")}],
+    }
     for name in ("url", "number_of_segments", "charge", "discarded_at"):
         assert run.log.count(f"field '{name}': invalid") == 1
