@@ -27,6 +27,7 @@ from tap_signalwire_logs.errors import (
     NotFoundError,
     OutageError,
     RejectedError,
+    RequestError,
     RetriesExhaustedError,
     UnauthorizedError,
     UnreachableError,
@@ -66,6 +67,7 @@ SECONDS_BETWEEN_WARNINGS = 10.0
 SECONDS_BETWEEN_REPORTS = 30.0
 SECONDS_BETWEEN_CLOCK_READINGS = 60.0
 OUTAGE_REQUESTS = 20
+CONTROL_TRIES = 2
 UNKNOWN_HOSTS = frozenset({"host", "proxy host"})
 UNKNOWN_HOST_TRIES = 3
 # So many 503s among so many answers, of different requests, are a limit and no accident.
@@ -105,12 +107,18 @@ class _Request(Generic[Decoded]):
     tries: int = 0
     throttled: int = 0
     answered_before: int = -1
+    is_control: bool = False
     task: asyncio.Task[Decoded] | None = None
 
     @property
     def name(self) -> str:
         """Method and path, without the query: a page token is nobody's business."""
         return f"GET {urlsplit(self.target).path}"
+
+    @property
+    def endpoint(self) -> int:
+        """What tells a list, a get and a subresource apart: the depth of the path."""
+        return self.target.partition("?")[0].count("/")
 
 
 class Client:
@@ -157,6 +165,10 @@ class Client:
         self._reporter: asyncio.TimerHandle | None = None
         self._answered = 0
         self._exhausted_in_a_row = 0
+        self._answered_targets: dict[int, str] = {}
+        """The last target of each endpoint that was answered with what was asked for."""
+        self._control: asyncio.Task[None] | None = None
+        """Sends one of those again, to tell an outage from requests that fail by themselves."""
         self._fatal: FatalError | None = None
         self._next_warning = 0.0
         self._next_clock_reading = 0.0
@@ -178,7 +190,9 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         """Cancel what waits or is in flight, and close every connection."""
-        tasks = [request.task for request in self._retrying if request.task]
+        tasks: list[asyncio.Task[Any]] = [request.task for request in self._retrying if request.task]
+        if self._control:
+            tasks.append(self._control)
         for task in tasks:
             task.cancel()
         for waiter in [*self._page_queue, *self._queue]:
@@ -233,7 +247,9 @@ class Client:
         """
         if params:
             target = f"{target}?{urlencode(params)}"
-        request = _Request(target, decode, is_page, max_tries or self._max_tries)
+        return await self._complete(_Request(target, decode, is_page, max_tries or self._max_tries))
+
+    async def _complete(self, request: _Request[Decoded]) -> Decoded:
         try:
             return await self._attempt(request)
         except RetriableFailure as failure:
@@ -264,6 +280,8 @@ class Client:
 
     async def _attempt(self, request: _Request[Decoded]) -> Decoded:
         """Slot, send, classify."""
+        if self._control and not request.is_control:
+            await asyncio.wait([self._control])
         if self._fatal:
             raise self._fatal_error()
         if self._in_flight >= self._concurrency or self._limit.is_on or self._queue or self._page_queue:
@@ -287,6 +305,7 @@ class Client:
             if self._queue or self._page_queue:
                 self._hand_out()
         self._note_answer(response)
+        self._answered_targets[request.endpoint] = request.target
         return answer
 
     # Slots
@@ -295,7 +314,7 @@ class Client:
         """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, retries before others."""
         queue = self._page_queue if request.is_page else self._queue
         waiter = self._loop.create_future()
-        if request.tries:
+        if request.tries or request.is_control:
             queue.appendleft(waiter)
         else:
             queue.append(waiter)
@@ -442,11 +461,30 @@ class Client:
         self._exhausted_in_a_row += 1
         advice = f"{ADVICE.get(failure.kind, ADVICE['network'])}; {RERUN}"
         message = f"{request.name}: {failure.reason}, {request.tries} tries (`backoff_max_tries`)"
-        if self._exhausted_in_a_row >= OUTAGE_REQUESTS:
+        if self._exhausted_in_a_row >= OUTAGE_REQUESTS and (self._control is None or request.is_control):
             return self._fail_all(OutageError(f"{message}, as {OUTAGE_REQUESTS} requests in a row; {advice}"))
+        if self._exhausted_in_a_row >= OUTAGE_REQUESTS - 1 and self._control is None:
+            self._begin_control(request)
         if failure.kind in UNKNOWN_HOSTS:
             return self._fail_all(UnreachableError(f"{message}; {advice}"))
         return RetriesExhaustedError(f"{message}; {advice}", failure.status)
+
+    def _begin_control(self, failed: _Request[Any]) -> None:
+        """Before it is called an outage: send a request again that this endpoint answered, where there is one."""
+        target = self._answered_targets.get(failed.endpoint)
+        if target is None:
+            return
+        request = _Request(target, decode_json, failed.is_page, CONTROL_TRIES, is_control=True)
+
+        async def ask() -> None:
+            try:
+                await self._complete(request)
+            except (RequestError, FatalError):
+                pass  # the client keeps what comes of it
+            finally:
+                self._control = None
+
+        self._control = asyncio.ensure_future(ask())
 
     def _fail_all(self, error: FatalError) -> FatalError:
         """End every request that waits for a slot or for its retry; those to come end as they begin."""

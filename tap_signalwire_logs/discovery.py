@@ -133,6 +133,7 @@ class _Attempt:
     page_size: int
     tries: int | None = None
     times_again: int = TIMES_LISTED_AGAIN
+    is_suspect: bool = False
 
 
 @dataclass
@@ -362,7 +363,7 @@ class Discovery:
         """Read a window's list to its end; where that can't be, what to read in its place."""
         attempt = _Attempt(part.window, self._page_size)
         if part.is_suspect:
-            attempt.tries, attempt.times_again = PROBE_TRIES, 0
+            attempt = replace(attempt, tries=PROBE_TRIES, times_again=0, is_suspect=True)
         while True:
             reading = _Reading(attempt.window)
             try:
@@ -390,7 +391,7 @@ class Discovery:
             self.flaws.append(str(failure))
         elif cut := self._cut(reading):
             return cut
-        smaller = None if reading.pages else _smaller_page(failure, attempt.page_size)
+        smaller = None if reading.pages else _smaller_page(failure, attempt)
         is_lasting = isinstance(failure, RejectedError | RetriesExhaustedError) and not reading.pages
         if not smaller and (is_lasting or not attempt.times_again):
             return self._without(reading, failure)
@@ -565,12 +566,15 @@ def _describe(window: Window) -> str:
     return f"{to_text(window.start)} to {'now' if window.is_open_ended else to_text(window.end)}"
 
 
-def _smaller_page(error: Exception, page_size: int) -> int | None:
+def _smaller_page(error: Exception, attempt: _Attempt) -> int | None:
     """A page size that the service may manage where it could not make a larger page in time."""
-    if not isinstance(error, RetriesExhaustedError) or page_size <= SMALLEST_PAGE:
+    if not isinstance(error, RetriesExhaustedError) or attempt.page_size <= SMALLEST_PAGE:
         return None
     is_page_to_blame = error.status is None or error.status >= SERVER_ERROR
-    return max(SMALLEST_PAGE, page_size // 4) if is_page_to_blame else None
+    if not is_page_to_blame:
+        return None
+    # Of a window that no size brought, its parts need not try every size again.
+    return SMALLEST_PAGE if attempt.is_suspect else max(SMALLEST_PAGE, attempt.page_size // 4)
 
 
 @dataclass(frozen=True)

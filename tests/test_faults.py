@@ -240,9 +240,10 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(record_source: str, tmp_pa
     with Simulator(messages=9_000, seed=7, days=5) as sim:
         config = config_for(sim, record_source=record_source)
         path = write_json(tmp_path / "config.json", config)
-        # No file may grow past 64 KiB: that is how a full disk looks from inside.
+        # No file may grow past 64 KiB: that is how a full disk looks from inside. Bytecode would be cut off, and kept.
         command = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *COMMAND, "--config", path]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), timeout=60)
+        variables = environment(PYTHONDONTWRITEBYTECODE="1")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=60)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "curl" not in done.stderr

@@ -95,8 +95,8 @@ def test_a_state_that_can_t_be_written_leaves_the_one_before(folder: Path) -> No
     (folder / "kept").mkdir()
     (folder / "state.json").rename(folder / "kept" / "state.json")
     before = (folder / "kept" / "state.json").read_bytes()
-    # No file may grow past nothing, as on a full disk.
-    limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "bash"]
+    # No file may grow past nothing, as on a full disk; bytecode would be empty, and kept.
+    limited = ["bash", "-c", 'trap "" XFSZ; ulimit -f 0; PYTHONDONTWRITEBYTECODE=1 exec "$@"', "bash"]
     run = _pipe(folder, "--state", "kept/state.json", before=limited, target=[sys.executable, "-c", _states_alone()])
     assert run.returncode != 0
     assert (folder / "kept" / "state.json").read_bytes() == before

@@ -376,6 +376,61 @@ def test_logs_of_which_no_page_can_be_read_come_once_when_that_ends(
     attack("no page can be read", 2, "came later", lost=lost, doubled=len(third.records), leaked=0)
 
 
+@pytest.mark.parametrize("from_ids", [False, True], ids=["discovered", "configured"])
+def test_many_logs_in_a_row_that_fail_for_ever_are_no_outage(
+    from_ids: bool, sim: Simulator, tmp_path: Path, attack: Attack
+) -> None:
+    logs = sorted(sim.truth().values(), key=lambda log: (log["created_at"], log["id"]))
+    bad = {log["id"] for log in logs[100:160]}
+    sim.fault("status", path=rf"/logs/({'|'.join(bad)})$", status=500, times=None)
+    settings = {"message_log_ids": [log["id"] for log in logs]} if from_ids else {}
+    run = run_tap(tmp_path, config_for(sim, concurrency=2, **settings, **QUICK))
+    assert run.code == int(from_ids), "a list entry stands in for a log that the list shows"
+    assert "in a row" not in run.log
+    others = {log_id: log for log_id, log in sim.truth().items() if not from_ids or log_id not in bad}
+    held_up = wrong_in(run.by_id, others)
+    attack(
+        f"60 logs in a row fail for ever, {'configured' if from_ids else 'discovered'}",
+        60,
+        "all others came",
+        lost=0,
+        held_up=held_up,
+        doubled=len(run.records) - len(run.by_id),
+        leaked=0,
+    )
+
+
+@pytest.mark.parametrize("granularity", ["timestamp", "dates_only"])
+def test_days_in_a_row_with_a_page_that_fails_hold_up_only_themselves(
+    granularity: str, sim: Simulator, tmp_path: Path, attack: Attack
+) -> None:
+    sim.granularity = granularity
+    days = sorted({log["created_at"][:10] for log in sim.truth().values()})
+    first_of = {day: min(log["id"] for log in sim.truth().values() if log["created_at"][:10] == day) for day in days}
+    for day in days[8:14]:
+        sim.fault("status", path=LIST, shows=first_of[day].encode(), status=500, times=None)
+    run = run_tap(tmp_path, config_for(sim, **QUICK))
+    assert run.code == 1
+    assert "requests in a row" not in run.log
+    # Where filters take whole days, a day's list can't be asked for without its neighbours.
+    bad = set(days[7:15])
+    others = {log_id: log for log_id, log in sim.truth().items() if log["created_at"][:10] not in bad}
+    named = [log for log in sim.truth().values() if is_named(log, run)]
+    assert {first_of[day] for day in days[8:14]} <= {log["id"] for log in named}
+    sim.faults.clear()
+    last = run_tap(tmp_path, config_for(sim), state=run.state)
+    assert last.code == 0
+    attack(
+        f"a page of six days in a row fails, {granularity}",
+        6,
+        "the ranges named, came later",
+        lost=wrong_in({**run.by_id, **last.by_id}, sim.truth()),
+        held_up=wrong_in(run.by_id, others),
+        doubled=len(run.records) - len(run.by_id),
+        leaked=0,
+    )
+
+
 # A list has one way to fail
 
 
