@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 import threading
@@ -18,7 +19,7 @@ import msgspec
 
 from benchmarks.environments import AIOHTTP, AIRBYTE, CONTENDERS, DLT, OFFICIAL, SINGER, SINGER_DEFAULT, TAP
 from benchmarks.measure import REQUESTS, Entry, in_turns, launch, run_once
-from benchmarks.pipelines import LOADERS, load_once, postgres, prepare_loaders
+from benchmarks.pipelines import LOADERS, POSTGRES, load_once, postgres, prepare_loaders, ways_into_postgres
 from benchmarks.space import Size, records_of, space_of
 from tap_signalwire_logs.digests import Digests
 
@@ -367,6 +368,31 @@ def _pipeline(size: Size, runs: int) -> Outcome:
     return {"figures": figures, "rows": rows}
 
 
+def loaders(plan: Plan) -> Outcome:
+    """Load 100,000 logs into PostgreSQL: where the pipe's time goes, and what other ways there are."""
+    prepare_loaders()
+    figures: Figures = {}
+    size = plan.size(100_000)
+    # The Space's clock stands a day before now.
+    middle = (datetime.now(timezone.utc) - timedelta(days=1 + size.days / 2)).isoformat()
+    with space_of(size) as space, postgres() as url:
+        for number in range(plan.runs):
+            whole = (f"{name}, whole pipe" for name in (TAP, DLT))
+            piped = ((label, load_once(label.partition(",")[0], POSTGRES, space, url)) for label in whole)
+            for label, run in itertools.chain(piped, ways_into_postgres(space, middle, url)):
+                print(f"  {number + 1}/{plan.runs} {label}: {run['wall']:.2f} s {run['wrong']}", flush=True)
+                kept = figures.setdefault(label, {"name": label.partition(",")[0], "logs": space.logs})
+                for what in ("wall", "cpu", "peak", "wrong"):
+                    kept.setdefault(what, []).append(run[what])
+    dlt = figures[f"{DLT}, whole pipe"]
+    return {
+        "figures": figures,
+        "rows": [
+            _ratio(f"dlt's seconds of: {label}", dlt, ours) for label, ours in figures.items() if ours["name"] != DLT
+        ],
+    }
+
+
 def start(plan: Plan) -> Outcome:
     """From the start of the process to its first request, `--version`, `--about`."""
     figures: Figures = {name: {"name": name, "first": [], "version": [], "about": []} for name in (TAP, SINGER)}
@@ -464,6 +490,7 @@ JOBS: dict[str, Callable[[Plan], Outcome]] = {
     "backfill": backfill,
     "pipeline": pipeline,
     "pipeline-large": pipeline_large,
+    "loaders": loaders,
     "start": start,
     "sizes": sizes,
     "latency": latency,

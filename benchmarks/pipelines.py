@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import psycopg
 import yaml
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from benchmarks.environments import CONTENDERS, DLT, PEERS, ROOT, TAP, Contender, prepare_environments, write_json
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 DUCKDB = "DuckDB"
 POSTGRES = "PostgreSQL"
 LOADERS = {DUCKDB: "target-duckdb", POSTGRES: "target-postgres"}
+PIPELINEWISE = Contender(
+    "pipelinewise-target-postgres", ("pipelinewise-target-postgres==2.1.2",), "", "another loader into PostgreSQL"
+)
 SCHEMA = "signalwire"
 ALL_ROWS = "select * from signalwire.message_logs"
 
@@ -56,8 +60,7 @@ def load_once(name: str, into: str, space: Space, url: str) -> dict[str, Any]:
         folder = Path(temporary)
         database = folder / "warehouse.duckdb"
         if into == POSTGRES:
-            with psycopg.connect(url) as connection:
-                connection.execute(f"drop schema if exists {SCHEMA} cascade")
+            _drop(url)
         where = {"path": str(database)} if into == DUCKDB else {"sqlalchemy_url": url}
         command = _tap_command(into, space, where, folder) if name == TAP else _dlt_command(into, space, where, folder)
         run = launch(command, folder, is_pinned=False)
@@ -68,7 +71,78 @@ def load_once(name: str, into: str, space: Space, url: str) -> dict[str, Any]:
 
 def prepare_loaders() -> None:
     """Make the loaders' environments, with what `meltano.yml` pins."""
-    prepare_environments(_loader(into)[0] for into in LOADERS)
+    prepare_environments([*(_loader(into)[0] for into in LOADERS), PIPELINEWISE])
+
+
+def ways_into_postgres(space: Space, middle: str, url: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Runs that show where a pipe into PostgreSQL spends its time, and what other ways there are; each with its name.
+
+    Args:
+        space: The Space.
+        middle: The instant by which its logs are cut into halves.
+        url: The server.
+
+    Raises:
+        RuntimeError: One failed.
+    """
+    contender, settings, _ = _loader(POSTGRES)
+    executable = str(Path(contender.python).with_name("target-postgres"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        output, schema = folder / "output.singer", folder / "schema.singer"
+        tap = shlex.join(CONTENDERS[TAP].command(space.settings, "list", 32, folder))
+        loader_settings = write_json(folder / "loader.json", {**settings, "sqlalchemy_url": url})
+        loader = shlex.join([executable, "--config", loader_settings])
+
+        def run(label: str, script: str, table: str | None = SCHEMA) -> tuple[str, dict[str, Any]]:
+            figures = launch(["bash", "-c", f"set -eo pipefail; export PGTZ=UTC; {script}"], folder, is_pinned=False)
+            figures["wrong"] = "" if table is None else _miscounted(url, table, space.logs)
+            return label, figures
+
+        _drop(url)
+        yield run(f"{TAP} alone", f"{tap} > {output}", None)
+        dropping = shlex.join([contender.python, str(PEERS / "dropping_target.py")])
+        yield run("singer-sdk's reading alone, every record dropped", f"{dropping} < {output}", None)
+        yield run("target-postgres alone, from a file", f"{loader} < {output}")
+        _drop(url)
+        with output.open(encoding="utf-8") as lines:
+            schema.write_text(next(line for line in lines if '"SCHEMA"' in line), encoding="utf-8")
+        launch(["bash", "-c", f"{loader} < {schema}"], folder, is_pinned=False)
+        halves = " ".join(
+            f"({shlex.join(_half(space, middle, folder, half))} | {loader} > {folder / half}) & pids+=($!);"
+            for half in ("earlier", "later")
+        )
+        yield run("two pipes at once, half the range each", f'{halves} for pid in "${{pids[@]}}"; do wait $pid; done')
+        address = {"user": "postgres", "password": "none", "dbname": "postgres", "port": 5432}
+        address |= {
+            "host": url.partition("host=")[2],
+            "default_target_schema": "pipelinewise",
+            "batch_size_rows": 50_000,
+        }
+        executable = str(Path(PIPELINEWISE.python).with_name("target-postgres"))
+        other = shlex.join([executable, "--config", write_json(folder / "other.json", address)])
+        _drop(url, "pipelinewise")
+        yield run("pipelinewise-target-postgres alone, from a file", f"{other} < {output}", "pipelinewise")
+
+
+def _half(space: Space, middle: str, folder: Path, half: str) -> list[str]:
+    """Command of the tap for the earlier or the later half of the Space's logs."""
+    bound = {"end_date" if half == "earlier" else "start_date": middle}
+    (folder / f"of-{half}").mkdir(exist_ok=True)
+    return CONTENDERS[TAP].command({**space.settings, **bound}, "list", 32, folder / f"of-{half}")
+
+
+def _drop(url: str, schema: str = SCHEMA) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
+
+
+def _miscounted(url: str, schema: str, logs: int) -> str:
+    """What is wrong with the number of rows; their values are held against the Space by the job `pipeline`."""
+    table = sql.Identifier(schema, "message_logs")
+    with psycopg.connect(url) as connection:
+        found = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchone()
+    return "" if found == (logs,) else f"{found} rows for {logs} logs"
 
 
 def _with_host(url: str) -> str:
