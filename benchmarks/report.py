@@ -65,12 +65,12 @@ the same list, each into an empty table, on all cores. The rows are held against
 those of the pipe, without PostgreSQL's server. The tap alone lists 100,000 logs in a fifth to a quarter of the pipe's
 time (job `list-100k`): the loader is the wall."""
 
-LOADERS = """Where the time of the pipe into PostgreSQL goes, and what other ways there are. The loader takes the most of
+LOADERS = """Where the time of the pipe into PostgreSQL goes, and what other ways there are. The loader takes most of
 it; a part of that is reading Singer's messages, as every loader of singer-sdk does. Two pipes at once share what cores
-there are, and on two cores tap, loaders and server need them all. Another loader, pipelinewise's, is no faster, and
-lands charges as doubles and empty texts as null. So on two cores there is no way to three times dlt's speed that keeps
-every guarantee. On more there is: windows side by side, as the DAG `signalwire_backfill` loads them. Rows are
-counted here; their values are compared above."""
+there are, and on two, tap, loaders and server need them all. Another loader, pipelinewise's, is no faster, and lands
+charges as doubles and empty texts as null. So on two cores there is no way to three times dlt's speed that keeps every
+guarantee. On more there is: windows side by side, as the DAG `signalwire_backfill` loads them. Rows are counted here;
+their values are compared above."""
 
 SWEEP = """A whole history from the list, then runs that find nothing new: with no sweep due, and with one. In a run
 without a sweep the setting costs the digests that are kept, an idle sweep a list of its seven days."""

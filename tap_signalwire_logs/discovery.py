@@ -102,14 +102,18 @@ class WindowListing:
         window: The window.
         entries: Its logs; drained once, by created_at and ID.
         unread: Ranges of which not all could be read, each with the reason.
+        has_others: Whether some of the entries lie outside the window.
     """
 
     window: Window
     entries: ExternalSorter[Entry]
     unread: list[tuple[Window, Exception]] = field(default_factory=list)
+    has_others: bool = False
 
     def drain(self) -> Iterator[Entry]:
         """The logs of the window in order."""
+        if not self.has_others:
+            return self.entries.drain()
         holds = self.window.holds
         return (entry for entry in self.entries.drain() if holds(entry[0]))
 
@@ -169,24 +173,27 @@ class _Reading:
 
     def take(self, raws: list[msgspec.Raw]) -> tuple[None, int]:
         """Take a page's entries, those that lie in the window."""
-        holds = self.window.holds
+        start, end = self.window.start, self.window.listed_end
         kept: list[Entry] = []
         instants: list[int] = []
         ids: list[str] = []
         for raw in raws:
             entry = _decode_entry(raw)
             log_id = entry.id
-            created = _instant(entry.created_at)
-            if created is not None:
+            created: int | None
+            try:
+                created = parse_instant(entry.created_at)
                 instants.append(created)
+            except ValueError:
+                created = None
             if type(log_id) is not str or not SAFE_ID.fullmatch(log_id):
-                if created is None or holds(created):
+                if created is None or start <= created < end:
                     self.unusable.append(created)
                 continue
             ids.append(log_id)
             if created is None:
                 self.undated.append((log_id, bytes(raw)))
-            elif holds(created):
+            elif start <= created < end:
                 kept.append((created, log_id, bytes(raw)))
         self._note_order(instants)
         self.instants = instants
@@ -212,14 +219,8 @@ class _Reading:
         for created in [] if failure else self.unusable[:MAX_NAMED]:
             place = window if created is None else Window(created, created + 1)
             unread.append((place, PaginationError(f"GET {path}: an entry without a usable `id`")))
-        return WindowListing(window, self.entries, unread)
-
-
-def _instant(text: object) -> int | None:
-    try:
-        return parse_instant(text)
-    except ValueError:
-        return None
+        has_others = not all(instant is None or window.holds(instant) for instant in (self.least, self.most))
+        return WindowListing(window, self.entries, unread, has_others)
 
 
 class Discovery:

@@ -356,14 +356,15 @@ class Extraction:
         batch: list[Item] = []
         while line and len(batch) < BATCH_LOGS:
             item = line[0]
-            if isinstance(item, asyncio.Task):
-                if batch and (not item.done() or item.exception()):
-                    return batch
-                item = await item
-            if isinstance(item, BaseException):
-                if batch:
-                    return batch
-                raise item
+            if item.__class__ is not Outcome:
+                if isinstance(item, asyncio.Task):
+                    if batch and (not item.done() or item.exception()):
+                        return batch
+                    item = await item
+                if isinstance(item, BaseException):
+                    if batch:
+                        return batch
+                    raise item
             batch.append(item)
             line.popleft()
         if len(line) < self._max_ahead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -267,10 +267,10 @@ class LogStream(SingerStream):
             return True
         status, kind = getattr(fields, "status", None), getattr(fields, "kind", None)
         final = self.final_statuses_by_kind.get(kind, self.final_statuses) if kind else self.final_statuses
-        if status not in final or _changed_lately(fields, now):
+        if status not in final or (getattr(fields, "updated_at", None) and _changed_lately(fields, now)):
             return False
         for name, beginnings in self.charge_required_when.items():
-            if not str(getattr(fields, name, None) or "").startswith(beginnings):
+            if not (getattr(fields, name, None) or "").startswith(beginnings):
                 return True
         return _is_some(getattr(fields, "charge", None))
 
@@ -531,27 +531,23 @@ def _named(names: list[str]) -> str:
 def _created(item: Outcome) -> int:
     """created_at of a log as its record has it, or else as the list had it."""
     with suppress(ValueError):
-        return _instant(getattr(item.fields, "created_at", None))
+        return parse_instant(getattr(item.fields, "created_at", None))
     return item.log.created or 0
-
-
-def _instant(value: object) -> int:
-    return to_micros(value) if isinstance(value, datetime) else parse_instant(value)
 
 
 def _changed_lately(fields: Fields, now: int) -> bool:
     """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
-    updated_at = getattr(fields, "updated_at", None)
-    if not updated_at:
-        return False
     with suppress(ValueError):
-        return now - _instant(updated_at) < in_micros(SETTLED_AFTER)
+        return now - parse_instant(fields.updated_at) < in_micros(SETTLED_AFTER)
     return True
+
+
+_NUMBERS = (int, float, Decimal)
 
 
 def _is_some(charge: Any) -> bool:
     """Whether a charge, which may be sent as text, is more than nothing."""
-    if isinstance(charge, int | float | Decimal):
+    if isinstance(charge, _NUMBERS):
         return charge != 0
     try:
         return bool(Decimal(str(charge)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import keyword
 import logging
 import re
-from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
 from functools import reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -35,7 +34,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NUL = b"\\u0000"
 _BACKSLASH, _NEWLINE, _RETURN = b"\\\n\r"
 _TINY = re.compile(rb"[0-9][eE]-[0-9]{3,}\s*[,}\]]")
-_is_uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 def _any_of(more: str) -> str:
@@ -44,18 +43,25 @@ def _any_of(more: str) -> str:
     return f"{characters}(?:%[0-9A-Fa-f]{{2}}{characters})*"
 
 
-_is_uri = re.compile(
-    rf"""https?://[A-Za-z0-9.-]+/[A-Za-z0-9._~!$&'()*+,;=:@/-]*  # What mostly comes, at half the cost.
-      | [A-Za-z][A-Za-z0-9+.-]*:
-        (?://(?:{_any_of(":")}@)?(?:\[[0-9A-Fa-f:.]+\]|{_any_of("")})(?::[0-9]*)?(?=[/?\#]|\Z))?
-        {_any_of(":@/")} (?:\?{_any_of(":@/?")})? (?:\#{_any_of(":@/?")})?""",
-    re.VERBOSE,
-).fullmatch
+_SIMPLE_URI = r"https?://[A-Za-z0-9.-]+/[A-Za-z0-9._~!$&'()*+,;=:@/-]*"  # What mostly comes, at half the cost.
+_URI = (
+    rf"(?:{_SIMPLE_URI}|[A-Za-z][A-Za-z0-9+.-]*:"
+    rf"(?://(?:{_any_of(':')}@)?(?:\[[0-9A-Fa-f:.]+\]|{_any_of('')})(?::[0-9]*)?(?=[/?#]|\Z))?"
+    rf"{_any_of(':@/')}(?:\?{_any_of(':@/?')})?(?:#{_any_of(':@/?')})?)"
+)
+_DATE = (
+    r"(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_DATE_TIME = _DATE + r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|\+00:00)"
+_FULLMATCH = {
+    form: re.compile(pattern).fullmatch for form, pattern in (("uuid", _UUID), ("uri", _URI), ("date-time", _DATE_TIME))
+}
+"""How texts of a format are written, so that every loader reads them; date-times in UTC alone."""
+_is_uuid, _is_uri, _is_date_time = _FULLMATCH["uuid"], _FULLMATCH["uri"], _FULLMATCH["date-time"]
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_CHARACTERS = "%/?#[]@:!$&'()*+,;=~"
-_is_date_time = re.compile(
-    rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|\+00:00)"
-).fullmatch
 
 
 class DecodedRecord(NamedTuple):
@@ -64,8 +70,8 @@ class DecodedRecord(NamedTuple):
     Attributes:
         json: A JSON object in one line that keeps every promise of the schema.
         fields: Its values. An attribute is called as the property, with a trailing underscore where that is a keyword
-            (`from_`); what is absent is `msgspec.UNSET`, which is falsy. Date-times are aware `datetime`s; numbers are
-            int or float, to look at and not to add up: the digits are in `json`.
+            (`from_`); what is absent is `msgspec.UNSET`, which is falsy. Date-times are text in UTC; numbers are int or
+            float, to look at and not to add up: the digits are in `json`.
     """
 
     json: bytes
@@ -89,7 +95,8 @@ class RecordDecoder:
         self._stream = stream
         self._properties = schema["properties"]
         self._required = frozenset(schema.get("required", ()))
-        self._decode = msgspec.json.Decoder(_struct(schema)).decode
+        self._decode = msgspec.json.Decoder(_struct(schema, _STRICT)).decode
+        self._decode_fitted = msgspec.json.Decoder(_struct(schema, _LENIENT)).decode
         self._keeps_promises = _check(schema)
         self._warned: set[str] = set()
 
@@ -123,7 +130,7 @@ class RecordDecoder:
                     keys[name] = _text(record[name])
                     fitted[name] = str(uuid5(NAMESPACE_OID, keys[name]))
         json = encode_json(fitted)
-        fields = self._decode(json)
+        fields = self._decode_fitted(json)
         for name, key in keys.items():
             setattr(fields, attribute_name(name), key)
         return DecodedRecord(json, fields)
@@ -245,7 +252,7 @@ def _date_time(text: str) -> str | None:
         instant = parse_instant(text)
     except ValueError:
         return None
-    return text if _is_date_time(text.encode()) else to_text(instant)
+    return text if _is_date_time(text) else to_text(instant)
 
 
 def _uuid(text: str) -> str | None:
@@ -273,12 +280,18 @@ _FORMS: dict[str, Callable[[str], str | None]] = {"date-time": _date_time, "uuid
 
 # The typed decoder, whose decoding is most of the check, and what it can't check.
 
+_INT64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
+_LENIENT: dict[str, list[Any]] = {"string": [str], "integer": [_INT64], "number": [int, float], "boolean": [bool]}
+"""Python types of JSON's."""
+_STRICT = {**_LENIENT, "number": [_INT64, Annotated[float, msgspec.Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)]]}
+"""The same, within what every loader holds."""
 
-def _struct(schema: Mapping[str, Any]) -> type[msgspec.Struct]:
+
+def _struct(schema: Mapping[str, Any], simple: Mapping[str, list[Any]]) -> type[msgspec.Struct]:
     fields = [
         (
             attribute_name(name),
-            _union(*_types(of), msgspec.UnsetType),
+            _union(*_types(of, simple), msgspec.UnsetType),
             msgspec.field(name=name, default=msgspec.UNSET),
         )
         for name, of in schema["properties"].items()
@@ -286,21 +299,15 @@ def _struct(schema: Mapping[str, Any]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Fields", fields, forbid_unknown_fields=True)
 
 
-_INT64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
-
-
-def _types(schema: Mapping[str, Any]) -> list[Any]:
+def _types(schema: Mapping[str, Any], simple: Mapping[str, list[Any]]) -> list[Any]:
     """Python types of what a schema describes."""
-    texts = {None: str, "date-time": datetime}
-    text = texts.get(schema.get("format"), Annotated[str, msgspec.Meta(min_length=1)])
-    simple: dict[str, Any] = {"string": [text], "integer": [_INT64], "number": [int, float], "boolean": [bool]}
     types: list[Any] = [python for kind in schema["type"] for python in simple.get(kind, [])]
     if "null" in schema["type"]:
         types.append(None)
     if "array" in schema["type"]:
-        types.append(list[_union(*_types(schema["items"]))])  # type: ignore[misc]  # a type made at run time
+        types.append(list[_union(*_types(schema["items"], simple))])  # type: ignore[misc]  # a type made at run time
     if "object" in schema["type"]:
-        types.append(_struct(schema) if "properties" in schema else dict[str, Any])
+        types.append(_struct(schema, simple) if "properties" in schema else dict[str, Any])
     return types
 
 
@@ -309,77 +316,49 @@ def _union(*types: Any) -> Any:
 
 
 def _check(schema: Mapping[str, Any]) -> Check:
-    """Check of what the typed decoder passes: formats as they are written, and numbers at the ends of a double."""
+    """Check of what the typed decoder passes: formats, numbers that a double takes for zero, free objects."""
     properties: Mapping[str, Any] = schema["properties"]
     texts = [
-        (attribute_name(name), {"uuid": _is_uuid, "uri": _is_uri}[of["format"]])
+        (attrgetter(attribute_name(name)), _FULLMATCH[of["format"]])
         for name, of in properties.items()
-        if of.get("format") in {"uuid", "uri"}
+        if of.get("format") in _FULLMATCH
     ]
-    names = [name for name, of in properties.items() if of.get("format") == "date-time"]
-    date_times = [(attribute_name(name), _plain_check(name)) for name in names]
-    numbers_fit = _check_of_numbers(schema)
     has_free = any("object" in of["type"] and "properties" not in of for of in properties.values())
+    zeros_are_zero = _check_of_zeros(schema)
 
     def keeps_promises(fields: Any, body: bytes | bytearray) -> bool:
-        for name, fits in texts:
-            text = getattr(fields, name)
-            if text and not fits(text):
+        for text_of, fits in texts:
+            text = text_of(fields)
+            if text.__class__ is str and not fits(text):
                 return False
-        for name, is_plain in date_times:
-            instant = getattr(fields, name)
-            if instant and not (instant.tzinfo is timezone.utc and is_plain(body)):
-                return False
-        return numbers_fit(fields, body)
+        if has_free:
+            return b"\\u00" not in body and not _holds_tiny(body)
+        return zeros_are_zero(fields, body)
 
-    def keeps_promises_with_free(fields: Any, body: bytes | bytearray) -> bool:
-        # A free object may hold anything, a date-time under the same name too.
-        keys = (f'"{name}"'.encode() for name in names)
-        is_clear = b"\\u00" not in body and all(body.count(key) <= 1 for key in keys)
-        return is_clear and not _holds_tiny(body) and keeps_promises(fields, body)
-
-    return keeps_promises_with_free if has_free else keeps_promises
+    return keeps_promises
 
 
-def _plain_check(name: str) -> Callable[[bytes | bytearray], bool]:
-    """Check that the date-time of a key, which is one in UTC, is written as every loader reads it."""
-    key, compact = f'"{name}"'.encode(), f'"{name}":"'.encode()
-    t, z = (len(compact) + "2026-01-31T08:00:00Z".index(letter) for letter in "TZ")
-
-    def is_plain(body: bytes | bytearray) -> bool:
-        at = body.rfind(compact)
-        if at >= 0 and body[at + t : at + t + 1] == b"T" and body[at + z : at + z + 1] == b"Z":
-            return True
-        start = body.find(b'"', body.rfind(key) + len(key))
-        text = bytes(body[start + 1 : body.find(b'"', start + 1)])
-        return _is_date_time(text) is not None
-
-    return is_plain
-
-
-def _check_of_numbers(schema: Mapping[str, Any]) -> Check:
-    names = [attribute_name(name) for name, of in schema["properties"].items() if "number" in of["type"]]
+def _check_of_zeros(schema: Mapping[str, Any]) -> Check:
+    properties: Mapping[str, Any] = schema["properties"]
+    numbers = [attrgetter(attribute_name(name)) for name, of in properties.items() if "number" in of["type"]]
     lists = [
-        (attribute_name(name), _check_of_numbers(of["items"]))
-        for name, of in schema["properties"].items()
+        (attrgetter(attribute_name(name)), _check_of_zeros(of["items"]))
+        for name, of in properties.items()
         if "array" in of["type"] and "properties" in of["items"]
     ]
 
-    def numbers_fit(fields: Any, body: bytes | bytearray) -> bool:
-        for name in names:
-            number = getattr(fields, name)
-            if number:
-                if not -MAX_NUMBER < number < MAX_NUMBER:
-                    return False
-            elif number.__class__ is float and _holds_tiny(body):
+    def zeros_are_zero(fields: Any, body: bytes | bytearray) -> bool:
+        for number_of in numbers:
+            number = number_of(fields)
+            if not number and number.__class__ is float and _holds_tiny(body):
                 return False
-        for name, fit in lists:
-            for item in getattr(fields, name) or ():
-                if not fit(item, body):
+        for items_of, are_zero in lists:
+            for item in items_of(fields) or ():
+                if not are_zero(item, body):
                     return False
         return True
 
-    return numbers_fit
+    return zeros_are_zero
 
 
 def _holds_tiny(body: bytes | bytearray) -> bool:

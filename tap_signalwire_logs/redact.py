@@ -43,7 +43,7 @@ _PHONE = re.compile(
         (?<=\(request\ )[\w.-]+(?=\))                                     # a request's ID, as the client names it
       | (?<![^\W_])(?=[0-9a-f])(?:
             [0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}             # a UUID
-          | (?=[0-9]*[a-f]+[0-9]+[a-f])[0-9a-f]{{16,}}                    # a hash
+          | (?=[0-9]*[a-f]+[0-9]+[a-f])(?![0-9a-f]*[0-9]{{10}})[0-9a-f]{{16,}}  # a hash, not a number between letters
           | 1-[0-9a-f]{{8}}-[0-9a-f]{{24}}                                # a trace's ID
           | 0x[0-9a-f]+
           | [0-9]{{8}}T[0-9]{{6}}(?:[.,][0-9]+)?Z?

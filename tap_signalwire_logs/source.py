@@ -49,13 +49,13 @@ class LogSource:
         self._client = client
         self._path = path
         self._decoder = decoder
-        self._takes_entries = takes_entries
+        self._takes_entries = takes_entries or not has_get
         self._has_get = has_get
         self._find = find
 
     def at_once(self, log: Log) -> Outcome | None:
         """What comes of a log without a request; None where it takes one."""
-        if log.entry is not None and (self._takes_entries or not self._has_get):
+        if self._takes_entries and log.entry is not None:
             record = self._of_entry(log.entry)
             return Outcome(log, [record.json], record.fields)
         if not self._has_get:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from singer_sdk.logging import StructuredFormatter
 
@@ -87,6 +87,7 @@ def test_what_is_no_phone_number_stays_readable(text: str) -> None:
     assert redact(text) == text
 
 
+@example(groups=(11,), digits=["2"] * 12, separator=" ", before="abc", after="abc")
 @given(
     groups=st.sampled_from([(3, 3, 4), (3, 4), (1, 3, 3, 4), (2, 2, 2, 2, 2), (2, 3, 7), (11,)]),
     digits=st.lists(st.sampled_from("23456789"), min_size=12, max_size=12),
