@@ -66,6 +66,17 @@ def certified(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, bundle
 
 
+def _over_tls(context: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
+    """A connection after its handshake; Python 3.15 does not close it where that fails."""
+    secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+    try:
+        secured.do_handshake()
+    except OSError:
+        secured.close()
+        raise
+    return secured
+
+
 class TlsDoor(Door):
     """Ends TLS for `HOST`, with a certificate of an authority of its own, whose bundle is at `bundle`."""
 
@@ -74,7 +85,7 @@ class TlsDoor(Door):
         self._context, self.bundle = certified(HOST, folder)
 
     def _open(self, connection: socket.socket) -> socket.socket:
-        return self._context.wrap_socket(connection, server_side=True)
+        return _over_tls(self._context, connection)
 
 
 class Proxy(Door):
@@ -110,7 +121,7 @@ class Proxy(Door):
 
     def _open(self, connection: socket.socket) -> socket.socket:
         if self._tls:
-            connection = self._tls.wrap_socket(connection, server_side=True)
+            connection = _over_tls(self._tls, connection)
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(4_096)
