@@ -11,6 +11,7 @@ import pytest
 
 from tests.simulator import Simulator
 from tests.support.clock.__main__ import environment_at
+from tests.support.forked import ROOT
 from tests.support.run import config_for, run_tap
 
 if TYPE_CHECKING:
@@ -43,3 +44,28 @@ def test_the_tap_begins_at_the_moment(tmp_path: Path) -> None:
     assert len(times) == 3
     for time in times:
         assert abs(datetime.fromisoformat(time.replace("Z", "+00:00")) - moment) < SLACK
+
+
+FORKED_LATER = """
+import subprocess, time
+from datetime import datetime, timezone
+from tests.support import forked
+time.time()
+forked._parent()
+time.sleep(1.5)
+before = time.time()
+command = [*forked.COMMAND, "--config", "nowhere.json"]
+with forked.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tap:
+    line = tap.stderr.readline()
+forked.close()
+said = datetime.fromisoformat(line[:23].replace(",", ".")).replace(tzinfo=timezone.utc)
+print(said.timestamp() + 0.001 >= before, line)
+"""
+
+
+def test_the_clock_of_a_fork_has_run_on_since_its_parent_began() -> None:
+    environment = environment_at("2028-02-29T23:59:30@UTC")
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_LATER], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("True"), done.stdout

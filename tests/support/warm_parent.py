@@ -79,6 +79,7 @@ def become(request: dict[str, Any]) -> None:
     time.tzset()
     if shift := float(os.environ.get("TESTS_CLOCK_SHIFT", "0")) - before:
         time_machine.travel(time.time() + shift, tick=True).start()
+        time.time()  # from here on the clock runs
     locale.setlocale(locale.LC_CTYPE, "")
     sys.argv = [MODULE, *request["arguments"]]
     sys.path[0] = str(Path.cwd())

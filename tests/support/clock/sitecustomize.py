@@ -12,3 +12,4 @@ if seconds := os.environ.get("TESTS_CLOCK_SHIFT"):
         import time_machine
 
         time_machine.travel(time.time() + float(seconds), tick=True).start()
+        time.time()  # the clock begins to run when it is first looked at, and a fork would do so for itself
