@@ -16,7 +16,7 @@ import yaml
 from tests.simulator import Simulator
 from tests.support import figures
 from tests.support.bigquery import emulated
-from tests.support.environments import environment_of
+from tests.support.environments import BELOW_3_14, environment_of
 from tests.support.models import CA, FAMILIES, HOURS_BETWEEN, NOW, US, WAREHOUSES, Space, rounded
 from tests.support.pipeline import ROOT
 from tests.support.run import output_of, with_scripts
@@ -230,7 +230,7 @@ def test_postgres_is_reached_as_the_loader_is_told_to(told: str, space: Space) -
 
 
 def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path) -> None:
-    commands = environment_of("dbt-bigquery", "dbt-core==1.11.16", "dbt-bigquery==1.12.1")
+    commands = environment_of("dbt-bigquery", "dbt-core==1.11.16", "dbt-bigquery==1.12.1", python=BELOW_3_14)
     with Simulator(messages=60, seed=12, days=2, clock=NOW) as sim, emulated(tmp_path) as service:
         before = sim.truth()
         sim.advance(hours=HOURS_BETWEEN)

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from tests.simulator import Simulator
-from tests.support.environments import TARGET_DUCKDB, TARGET_DUCKDB_PYTHON, environment_of
+from tests.support.environments import BELOW_3_14, TARGET_DUCKDB, environment_of
 from tests.support.run import COMMAND, config_for, environment, write_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ADDED_PER_ROUND = 40
 
 @pytest.fixture(scope="module")
 def target_duckdb() -> Path:
-    return environment_of(*TARGET_DUCKDB, python=TARGET_DUCKDB_PYTHON) / "target-duckdb"
+    return environment_of(*TARGET_DUCKDB, python=BELOW_3_14) / "target-duckdb"
 
 
 class Pipe:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.simulator import MISSING, Simulator
-from tests.support.environments import environment_of
+from tests.support.environments import BELOW_3_14, environment_of
 from tests.support.pipeline import ROOT, Pipeline, credentials
 from tests.support.run import STREAMS, config_for, run_tap
 from tests.support.subject import catalog_with
@@ -212,7 +212,7 @@ def test_every_family_is_compared(loader: Loader, tmp_path: Path) -> None:
 
 
 def test_the_row_that_target_duckdb_loses_with_a_newer_duckdb_is_found(space: Simulator, tmp_path: Path) -> None:
-    commands = environment_of("target-duckdb-newer", "target-duckdb==0.8.0", "duckdb==1.3.2")
+    commands = environment_of("target-duckdb-newer", "target-duckdb==0.8.0", "duckdb==1.3.2", python=BELOW_3_14)
     settings = {"path": str(tmp_path / "lossy.duckdb"), "default_target_schema": "signalwire"}
     loader = Loader("target-duckdb", commands, tmp_path, settings)
     load(loader, space)

@@ -33,7 +33,8 @@ BIGQUERY = (
 SINGER_TOOLS = ("singer-tools", "singer-tools==0.4.1")
 PRISM = ("prism", "@stoplight/prism-cli@5.16.0")
 TARGET_DUCKDB = ("target-duckdb", "target-duckdb==0.8.0", "duckdb==1.1.3")
-TARGET_DUCKDB_PYTHON = ">=3.10,<3.14"
+BELOW_3_14 = ">=3.10,<3.14"
+"""The Pythons that duckdb up to 1.3 and dbt-core 1.11 run on."""
 BY_NAME = {recipe[0]: recipe for recipe in (AIRFLOW, AIRFLOW_2, BIGQUERY, SINGER_TOOLS)}
 
 
