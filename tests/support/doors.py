@@ -67,7 +67,7 @@ def certified(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 def _over_tls(context: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
-    """A connection after its handshake; Python 3.15 does not close it where that fails."""
+    """A connection after its handshake, closed where that fails."""
     secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     try:
         secured.do_handshake()
@@ -122,17 +122,27 @@ class Proxy(Door):
     def _open(self, connection: socket.socket) -> socket.socket:
         if self._tls:
             connection = _over_tls(self._tls, connection)
+        try:
+            self._answer(connection)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _answer(self, connection: socket.socket) -> None:
+        """Read the request, and say that it is taken, or refuse it."""
         head = b""
         while b"\r\n\r\n" not in head:
-            head += connection.recv(4_096)
+            received = connection.recv(4_096)
+            if not received:
+                raise ConnectionAbortedError
+            head += received
         self.heads.append(head.decode("latin-1"))
         wanted = base64.b64encode(f"{self.USER}:{self._password}".encode()).decode()
         if f"Proxy-Authorization: Basic {wanted}" not in self.heads[-1]:
             connection.sendall(b"HTTP/1.1 %d Refused\r\nContent-Length: 0\r\n\r\n" % self._refusal)
-            connection.close()
             raise ConnectionAbortedError
         connection.sendall(b"HTTP/1.1 200 Connection established\r\nX-Request-Id: of-the-proxy\r\n\r\n")
-        return connection
 
 
 @dataclass
