@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,8 +70,11 @@ class Airflow:
     @contextmanager
     def running(self) -> Iterator[None]:
         """A scheduler, a DAG processor and an API server, until the context closes."""
-        processes = [self._start("api-server"), self._start("dag-processor"), self._start("scheduler")]
+        processes = [self._start("api-server"), self._start("dag-processor")]
         try:
+            # A task that begins before the API server listens has failed.
+            self._wait_for_api_server()
+            processes.append(self._start("scheduler"))
             yield
         finally:
             for process in processes:
@@ -81,6 +85,14 @@ class Airflow:
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
+
+    def _wait_for_api_server(self) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port)):
+                return
+            assert time.monotonic() < deadline, f"the API server does not listen:\n{self.logs()}"
+            time.sleep(0.2)
 
     @property
     def database(self) -> Path:
