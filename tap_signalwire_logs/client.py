@@ -27,8 +27,8 @@ from tap_signalwire_logs.errors import (
     NotFoundError,
     OutageError,
     RejectedError,
-    RequestError,
     RetriesExhaustedError,
+    TapError,
     UnauthorizedError,
     UnreachableError,
 )
@@ -158,6 +158,7 @@ class Client:
         self._in_flight = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._page_queue: deque[asyncio.Future[None]] = deque()
+        self._control_queue: deque[asyncio.Future[None]] = deque()
         self._retrying: set[_Request[Any]] = set()
         self._limit = RateLimit()
         self._unavailable: deque[tuple[_Request[Any], int]] = deque(maxlen=LIMIT_SHOWS_IN)
@@ -169,6 +170,8 @@ class Client:
         """The last target of each endpoint that was answered with what was asked for."""
         self._control: asyncio.Task[None] | None = None
         """Sends one of those again, to tell an outage from requests that fail by themselves."""
+        self._tries_alone: int | None = None
+        """Tries of a request while requests fail by themselves: so many that failed have used up all of theirs."""
         self._fatal: FatalError | None = None
         self._next_warning = 0.0
         self._next_clock_reading = 0.0
@@ -195,7 +198,7 @@ class Client:
             tasks.append(self._control)
         for task in tasks:
             task.cancel()
-        for waiter in [*self._page_queue, *self._queue]:
+        for waiter in [*self._control_queue, *self._page_queue, *self._queue]:
             waiter.cancel()
         for timer in (self._timer, self._reporter):
             if timer:
@@ -280,11 +283,9 @@ class Client:
 
     async def _attempt(self, request: _Request[Decoded]) -> Decoded:
         """Slot, send, classify."""
-        if self._control and not request.is_control:
-            await asyncio.wait([self._control])
         if self._fatal:
             raise self._fatal_error()
-        if self._in_flight >= self._concurrency or self._limit.is_on or self._queue or self._page_queue:
+        if self._in_flight >= self._concurrency or self._limit.is_on or self._control or self._is_anyone_queued:
             await self._slot(request)
         self._in_flight += 1
         self.counts.requests += 1
@@ -302,19 +303,24 @@ class Client:
         finally:
             # Only now: what the answer tells decides on what is sent next.
             self._in_flight -= 1
-            if self._queue or self._page_queue:
+            if self._is_anyone_queued:
                 self._hand_out()
         self._note_answer(response)
         self._answered_targets[request.endpoint] = request.target
+        if not request.is_control:
+            self._tries_alone = None
         return answer
 
     # Slots
 
     async def _slot(self, request: _Request[Any]) -> None:
-        """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, retries before others."""
-        queue = self._page_queue if request.is_page else self._queue
+        """Wait for a slot: at most `concurrency` requests are in flight. Pages go first, retries before others.
+
+        While a control is out, nothing else is sent.
+        """
+        queue = self._control_queue if request.is_control else self._page_queue if request.is_page else self._queue
         waiter = self._loop.create_future()
-        if request.tries or request.is_control:
+        if request.tries:
             queue.appendleft(waiter)
         else:
             queue.append(waiter)
@@ -332,7 +338,7 @@ class Client:
 
     def _hand_out(self) -> None:
         """Give free slots to who waits for one, as fast as the Space lets us."""
-        while self._in_flight < self._concurrency and (self._page_queue or self._queue):
+        while self._in_flight < self._concurrency and (queue := self._next_queue):
             if self._limit.is_on:
                 now = self._loop.time()
                 if (wait := self._limit.wait(now)) > 0:
@@ -340,10 +346,18 @@ class Client:
                         self._timer = self._loop.call_later(wait, self._wake)
                     return
                 self._limit.sent(now)
-            waiter = (self._page_queue or self._queue).popleft()
+            waiter = queue.popleft()
             if not waiter.done():
                 self._in_flight += 1
                 waiter.set_result(None)
+
+    @property
+    def _next_queue(self) -> deque[asyncio.Future[None]]:
+        return self._control_queue if self._control else self._page_queue or self._queue
+
+    @property
+    def _is_anyone_queued(self) -> bool:
+        return bool(self._control_queue or self._page_queue or self._queue)
 
     def _wake(self) -> None:
         self._timer = None
@@ -451,7 +465,7 @@ class Client:
         else:
             request.tries += 1
         request.answered_before = self._answered
-        if request.tries >= request.max_tries:
+        if request.tries >= min(request.max_tries, self._tries_alone or request.max_tries):
             return self._exhausted(request, failure)
         failure.wait = wait_seconds(failure, max(request.tries, 1 + request.throttled // 4))
         self._warn_of_retry(request, failure)
@@ -479,10 +493,12 @@ class Client:
         async def ask() -> None:
             try:
                 await self._complete(request)
-            except (RequestError, FatalError):
-                pass  # the client keeps what comes of it
+                self._tries_alone = CONTROL_TRIES
+            except (TapError, OSError):
+                pass  # It shows in the count, or in what the next request meets.
             finally:
                 self._control = None
+                self._hand_out()
 
         self._control = asyncio.ensure_future(ask())
 
@@ -490,9 +506,10 @@ class Client:
         """End every request that waits for a slot or for its retry; those to come end as they begin."""
         if self._fatal is None:
             self._fatal = error
-            for waiter in [*self._page_queue, *self._queue]:
+            for waiter in [*self._control_queue, *self._page_queue, *self._queue]:
                 if not waiter.done():
                     waiter.set_exception(self._fatal_error())
+            self._control_queue.clear()
             self._page_queue.clear()
             self._queue.clear()
             current = asyncio.current_task()

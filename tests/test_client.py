@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,21 @@ def ask(reply: Callable[[str, Scripted], Reply], count: int = 1, **settings: Any
         async with scripted(reply) as server, client_of(server.origin, **settings) as client:
             gets = [get(client, LOG.format(place)) for place in range(count)]
             return await asyncio.gather(*gets, return_exceptions=True), server
+
+    return asyncio.run(main())
+
+
+def ask_one_by_one(
+    reply: Callable[[str, Scripted], Reply], count: int, **settings: Any
+) -> tuple[list[object], Scripted]:
+    """What each of some logs gave or raised, asked for one after another, and the server."""
+
+    async def main() -> tuple[list[object], Scripted]:
+        async with scripted(reply) as server, client_of(server.origin, **settings) as client:
+            done: list[object] = []
+            for place in range(count):
+                done += await asyncio.gather(get(client, LOG.format(place)), return_exceptions=True)
+            return done, server
 
     return asyncio.run(main())
 
@@ -440,6 +456,26 @@ def test_an_answer_between_is_no_outage(between: Reply) -> None:
     done, _ = ask(reply, 60, concurrency=1, max_tries=1)
     assert not any(isinstance(one, OutageError) for one in done)
     assert sum(isinstance(one, RetriesExhaustedError) for one in done) == 56
+
+
+def test_requests_that_fail_by_themselves_are_no_outage_and_lose_little_time() -> None:
+    def reply(target: str, _server: Scripted) -> Reply:
+        return OK if int(target.rpartition("/")[2]) in {0, 50} else answer(500, b"")
+
+    done, server = ask_one_by_one(reply, 60, max_tries=5)
+    tries = Counter(int(target.rpartition("/")[2]) for target in server.requests)
+    assert {place for place, one in enumerate(done) if not isinstance(one, RetriesExhaustedError)} == {0, 50}
+    assert {tries[place] for place in range(1, OUTAGE_REQUESTS)} == {5}
+    assert {tries[place] for place in range(OUTAGE_REQUESTS, 50)} == {2}, "what was answered before was answered again"
+    assert {tries[place] for place in range(51, 60)} == {5}, "others are answered too"
+    assert tries[0] == 3, "once, and before each twentieth"
+
+
+def test_it_is_an_outage_where_what_was_answered_fails_too() -> None:
+    done, server = ask_one_by_one(in_turn(OK, answer(500, b"")), 60, max_tries=3)
+    assert sum(isinstance(one, RetriesExhaustedError) for one in done) == OUTAGE_REQUESTS - 1
+    assert isinstance(done[-1], OutageError)
+    assert len(server.requests) == 1 + 3 * (OUTAGE_REQUESTS - 1) + 2
 
 
 def test_a_gateways_404_is_no_answer_between() -> None:
