@@ -173,7 +173,7 @@ class _Reading:
 
     def take(self, raws: list[msgspec.Raw]) -> tuple[None, int]:
         """Take a page's entries, those that lie in the window."""
-        start, end = self.window.start, self.window.listed_end
+        holds = self.window.holds
         kept: list[Entry] = []
         instants: list[int] = []
         ids: list[str] = []
@@ -187,13 +187,13 @@ class _Reading:
             except ValueError:
                 created = None
             if type(log_id) is not str or not SAFE_ID.fullmatch(log_id):
-                if created is None or start <= created < end:
+                if created is None or holds(created):
                     self.unusable.append(created)
                 continue
             ids.append(log_id)
             if created is None:
                 self.undated.append((log_id, bytes(raw)))
-            elif start <= created < end:
+            elif holds(created):
                 kept.append((created, log_id, bytes(raw)))
         self._note_order(instants)
         self.instants = instants

@@ -356,15 +356,14 @@ class Extraction:
         batch: list[Item] = []
         while line and len(batch) < BATCH_LOGS:
             item = line[0]
-            if item.__class__ is not Outcome:
-                if isinstance(item, asyncio.Task):
-                    if batch and (not item.done() or item.exception()):
-                        return batch
-                    item = await item
-                if isinstance(item, BaseException):
-                    if batch:
-                        return batch
-                    raise item
+            if isinstance(item, asyncio.Task):
+                if batch and (not item.done() or item.exception()):
+                    return batch
+                item = await item
+            if isinstance(item, BaseException):
+                if batch:
+                    return batch
+                raise item
             batch.append(item)
             line.popleft()
         if len(line) < self._max_ahead:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.discovery import Discovery
+    from tap_signalwire_logs.errors import RequestError
     from tap_signalwire_logs.logs import Fields, Item, Log, SweptUntil
     from tap_signalwire_logs.settings import ConfiguredIds
     from tap_signalwire_logs.tap import TapSignalWireLogs
@@ -168,7 +169,7 @@ class LogStream(SingerStream):
             if item.is_refreshed and item.is_written:
                 report.refreshed += len(item.records)
             if item.error is not None:
-                self._note_failure(item, state, report)
+                self._note_failure(item, item.error, state, report)
             else:
                 self._note_success(item, state)
             if item.fields is not None and log.log_id not in state.pending:
@@ -195,10 +196,9 @@ class LogStream(SingerStream):
         else:
             state.checked(log_id, is_final=is_final, is_rare=is_rare)
 
-    def _note_failure(self, item: Outcome, state: LogState, report: _Report) -> None:
+    def _note_failure(self, item: Outcome, error: RequestError, state: LogState, report: _Report) -> None:
         """Keep a log whose get had no answer for later runs, unless it is gone or its time is over."""
-        log, error = item.log, item.error
-        assert error is not None  # noqa: S101 - the caller knows
+        log = item.log
         is_not_found = isinstance(error, NotFoundError | HistoryLimitError)
         has_entry = item.fields is not None
         if self._ids is not None:
@@ -267,7 +267,8 @@ class LogStream(SingerStream):
             return True
         status, kind = getattr(fields, "status", None), getattr(fields, "kind", None)
         final = self.final_statuses_by_kind.get(kind, self.final_statuses) if kind else self.final_statuses
-        if status not in final or (getattr(fields, "updated_at", None) and _changed_lately(fields, now)):
+        updated_at = getattr(fields, "updated_at", None)
+        if status not in final or (updated_at and _changed_lately(updated_at, now)):
             return False
         for name, beginnings in self.charge_required_when.items():
             if not (getattr(fields, name, None) or "").startswith(beginnings):
@@ -535,10 +536,10 @@ def _created(item: Outcome) -> int:
     return item.log.created or 0
 
 
-def _changed_lately(fields: Fields, now: int) -> bool:
-    """Whether a log that tells when it last changed did so only lately: a recording follows its conference."""
+def _changed_lately(updated_at: str, now: int) -> bool:
+    """Whether a log last changed only lately: a recording follows its conference."""
     with suppress(ValueError):
-        return now - parse_instant(fields.updated_at) < in_micros(SETTLED_AFTER)
+        return now - parse_instant(updated_at) < in_micros(SETTLED_AFTER)
     return True
 
 

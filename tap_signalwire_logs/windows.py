@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
-from math import inf
 
 from tap_signalwire_logs.instants import DAY, EARLIEST, EPOCH, SECOND, parse_instant
 
@@ -74,14 +73,9 @@ class Window:
         """Microseconds from start to end."""
         return self.end - self.start
 
-    @property
-    def listed_end(self) -> float:
-        """The end, as far as its lists are asked for."""
-        return inf if self.is_open_ended else self.end
-
     def holds(self, created: int) -> bool:
         """Whether an instant lies in the window."""
-        return self.start <= created < self.listed_end
+        return self.start <= created and (self.is_open_ended or created < self.end)
 
     def list_params(self, granularity: FilterGranularity) -> list[dict[str, str]]:
         """Parameters of lists that together hold every log of the window, whatever the service's boundary rule."""

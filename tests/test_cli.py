@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import redirect_stdout
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.support.subject import catalog_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 GET = r"/logs/[0-9a-f-]{36}"
@@ -275,7 +275,7 @@ def test_a_stream_that_fails_keeps_no_other_from_running(tmp_path: Path) -> None
 
 def test_in_one_process_every_run_leaves_no_thread_and_no_descriptor(sim: Simulator) -> None:
     def count() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208 - not a folder's files
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     def run(expected: tuple[int, int] | None = None) -> tuple[int, int]:
         tap = TapSignalWireLogs(config=config_for(sim, record_source="list"))
