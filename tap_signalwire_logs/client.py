@@ -474,7 +474,8 @@ class Client:
     def _exhausted(self, request: _Request[Any], failure: RetriableFailure) -> Exception:
         self._exhausted_in_a_row += 1
         advice = f"{ADVICE.get(failure.kind, ADVICE['network'])}; {RERUN}"
-        message = f"{request.name}: {failure.reason}, {request.tries} tries (`backoff_max_tries`)"
+        setting = " (`backoff_max_tries`)" if request.tries >= self._max_tries else ""
+        message = f"{request.name}: {failure.reason}, {request.tries} tries{setting}"
         if self._exhausted_in_a_row >= OUTAGE_REQUESTS and (self._control is None or request.is_control):
             return self._fail_all(OutageError(f"{message}, as {OUTAGE_REQUESTS} requests in a row; {advice}"))
         if self._exhausted_in_a_row >= OUTAGE_REQUESTS - 1 and self._control is None:
