@@ -31,6 +31,7 @@ def _load_tap() -> type[TapSignalWireLogs]:
     gc.disable()
     from tap_signalwire_logs.tap import TapSignalWireLogs  # noqa: PLC0415 - a fifth of a second
 
+    gc.freeze()  # Else the first new object would set off a look at all of them.
     gc.enable()
     return TapSignalWireLogs
 

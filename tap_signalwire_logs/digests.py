@@ -242,22 +242,22 @@ class Digests:
     def _place_to_add(self, created: int) -> int:
         """Index of the bucket for a log; a new one where the log comes after all others and the last bucket is full."""
         second = created // SECOND
-        place = self._place(created)
-        if place < 0:
-            self._replace_buckets(0, 0, [_Bucket(second)])
-            place = 0
-        elif (
-            place == len(self._edges) - 1
-            and second > self.newest // SECOND
-            and (
-                self._is_sealed
-                or self._counts[place] >= self.bucket_logs
-                or second - self._edges[place] >= MAX_BUCKET_SECONDS
-            )
+        last = len(self._edges) - 1
+        if last < 0 or second < self._edges[last]:
+            place = self._place(created)
+            if place < 0:
+                self._replace_buckets(0, 0, [_Bucket(second)])
+                place = 0
+        elif second > self.newest // SECOND and (
+            self._is_sealed
+            or self._counts[last] >= self.bucket_logs
+            or second - self._edges[last] >= MAX_BUCKET_SECONDS
         ):
             self._is_sealed = False
-            place += 1
+            place = last + 1
             self._replace_buckets(place, place, [_Bucket(second)])
+        else:
+            place = last
         self.newest = max(self.newest, created)
         return place
 

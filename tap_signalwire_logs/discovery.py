@@ -14,8 +14,9 @@ import re
 from collections import deque
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -28,7 +29,7 @@ from tap_signalwire_logs.errors import (
     RetriesExhaustedError,
 )
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, to_text
+from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, to_micros, to_text
 from tap_signalwire_logs.pagination import MAX_STALE_PAGES, SAFE_ID, iter_pages
 from tap_signalwire_logs.windows import (
     MAX_SPLITS,
@@ -173,38 +174,49 @@ class _Reading:
 
     def take(self, raws: list[msgspec.Raw]) -> tuple[None, int]:
         """Take a page's entries, those that lie in the window."""
-        holds = self.window.holds
-        kept: list[Entry] = []
-        instants: list[int] = []
-        ids: list[str] = []
-        for raw in raws:
-            entry = _decode_entry(raw)
-            log_id = entry.id
-            created: int | None
-            try:
-                created = parse_instant(entry.created_at)
-                instants.append(created)
-            except ValueError:
-                created = None
-            if type(log_id) is not str or not SAFE_ID.fullmatch(log_id):
-                if created is None or holds(created):
-                    self.unusable.append(created)
-                continue
-            ids.append(log_id)
-            if created is None:
-                self.undated.append((log_id, bytes(raw)))
-            elif holds(created):
-                kept.append((created, log_id, bytes(raw)))
+        undated_before = len(self.undated)
+        entries = _plain_entries(raws)
+        if entries is None:
+            entries = self._sift(raws)
+        instants = [created for created, _, _ in entries]
         self._note_order(instants)
         self.instants = instants
         self.count += len(raws)
         self.pages += 1
-        if kept:
-            self.entries.extend(kept)
-            least, most = min(kept)[0], max(kept)[0]
-            self.least = least if self.least is None else min(self.least, least)
-            self.most = most if self.most is None else max(self.most, most)
+        self._keep(entries, instants)
+        ids = [log_id for _, log_id, _ in entries] + [log_id for log_id, _ in self.undated[undated_before:]]
         return None, hash(tuple(ids)) if ids else 0
+
+    def _sift(self, raws: list[msgspec.Raw]) -> list[Entry]:
+        """The entries that have an ID and a date-time; the others are put aside."""
+        entries: list[Entry] = []
+        for raw in raws:
+            entry = _decode_entry(raw)
+            created: int | None = None
+            with suppress(ValueError):
+                created = parse_instant(entry.created_at)
+            if type(entry.id) is not str or not SAFE_ID.fullmatch(entry.id):
+                if created is None or self.window.holds(created):
+                    self.unusable.append(created)
+            elif created is None:
+                self.undated.append((entry.id, bytes(raw)))
+            else:
+                entries.append((created, entry.id, bytes(raw)))
+        return entries
+
+    def _keep(self, entries: list[Entry], instants: list[int]) -> None:
+        if not entries:
+            return
+        least, most = min(instants), max(instants)
+        holds = self.window.holds
+        if not (holds(least) and holds(most)):
+            entries = [entry for entry in entries if holds(entry[0])]
+            if not entries:
+                return
+            least, most = min(entries)[0], max(entries)[0]
+        self.entries.extend(entries)
+        self.least = least if self.least is None else min(self.least, least)
+        self.most = most if self.most is None else max(self.most, most)
 
     def _note_order(self, instants: list[int]) -> None:
         both = self.instants[-1:] + instants
@@ -602,3 +614,26 @@ def _history_limit(error: HistoryLimitError) -> _HistoryLimit:
 
 
 _decode_entry = msgspec.json.Decoder(ListEntry).decode
+
+
+class _PlainEntry(msgspec.Struct, gc=False):
+    """What nearly every entry is like: this is checked and read for a whole page at a time."""
+
+    id: str
+    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _plain_entries(raws: list[msgspec.Raw]) -> list[Entry] | None:
+    """The entries of a page; None where one has no ID that a request could name, or no whole second of UTC."""
+    try:
+        plain = _decode_plain(b"[%b]" % b",".join(raws))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ids = [entry.id for entry in plain]
+    instants = [entry.created_at for entry in plain]
+    if any(at.microsecond or at.tzinfo is not timezone.utc for at in instants) or not all(map(SAFE_ID.fullmatch, ids)):
+        return None
+    return list(zip(map(to_micros, instants), ids, map(bytes, raws), strict=True))
+
+
+_decode_plain = msgspec.json.Decoder(list[_PlainEntry]).decode

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from tap_signalwire_logs.errors import RequestError
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     """Typed values of a log (`records.DecodedRecord.fields`)."""
 
 
-@dataclass(slots=True)
-class Log:
+class Log(msgspec.Struct, gc=False):
     """A log on its way.
 
     Args:
@@ -31,8 +31,7 @@ class Log:
     is_swept: bool = False
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What came of a log.
 
     Args:
@@ -47,7 +46,7 @@ class Outcome:
     """
 
     log: Log
-    records: list[bytes] = field(default_factory=list)
+    records: list[bytes] = []  # copied for each
     fields: Fields = None
     error: RequestError | None = None
     digest: str = ""

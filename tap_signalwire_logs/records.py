@@ -8,7 +8,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from operator import attrgetter, or_
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -65,7 +65,7 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_CHARACTERS = "%/?#[]@:!$&'()*+,;=~"
 
 
-class DecodedRecord(NamedTuple):
+class DecodedRecord(msgspec.Struct):
     """A record on its way to the target.
 
     Attributes:
