@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import Simulator
-from tests.support import forked, schedule
+from tests.support import forked, schedule, warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ MAKING = pytest.StashKey["subprocess.Popen[bytes]"]()
 
 
 def pytest_configure() -> None:
+    warm.begin()
     vars(subprocess)["Popen"] = forked.Popen
 
 
@@ -66,8 +67,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Start the tap by a fork, unless the test is of the real command."""
-    forked.set_enabled(item.get_closest_marker("real_command") is None)
+    """Start commands by forks of processes that have imported them, unless the test is of the real ones."""
+    is_quick = item.get_closest_marker("real_command") is None
+    forked.set_enabled(is_quick)
+    warm.set_enabled(is_quick)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -76,6 +79,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         making.wait()
     vars(subprocess)["Popen"] = forked.RealPopen
     forked.close()
+    warm.end()
 
 
 @pytest.fixture

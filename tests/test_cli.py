@@ -228,6 +228,7 @@ writer.check_target()
         pytest.param("1</dev/null", 1, "Bad file descriptor", id="stdout can't be written to"),
     ],
 )
+@pytest.mark.real_command
 def test_a_run_survives_its_descriptors_or_says_what_is_wrong(
     redirection: str, code: int, says: str, sim: Simulator, tmp_path: Path
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_run_survives_its_descriptors_or_says_what_is_wrong(
 
 @pytest.mark.parametrize("arguments", [["--discover"], ["--about"], ["--version"], ["--help"]], ids=lambda one: one[0])
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| head -c 1 >/dev/null"])
+@pytest.mark.real_command
 def test_what_the_command_tells_of_itself_ends_in_one_line_where_nobody_can_read_it(
     arguments: list[str], redirection: str
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_tap_that_fails_at_once_leaves_the_state_and_its_own_exit_code(folder:
     assert (folder / "state.json").read_bytes() == before
 
 
+@pytest.mark.real_command
 def test_a_state_that_can_t_be_written_leaves_the_one_before(folder: Path) -> None:
     assert _pipe(folder, "--state", "state.json").returncode == 0
     (folder / "kept").mkdir()

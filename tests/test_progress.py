@@ -291,6 +291,7 @@ def test_records_on_a_terminal_are_not_mixed_with_a_moving_line(tmp_path: Path) 
     assert CLOSING.search(text)
 
 
+@pytest.mark.real_command
 def test_a_closed_stderr_costs_no_record(tmp_path: Path) -> None:
     with Simulator(messages=30, seed=7, days=3) as sim:
         config = write_json(tmp_path / "config.json", config_for(sim))

@@ -97,6 +97,7 @@ def test_in_prod_the_loader_reads_the_platform_s_own_variable(pipeline: Pipeline
         assert records_of(postgres) == sim.truth()
 
 
+@pytest.mark.real_command
 def test_sigterm_ends_a_run_and_the_next_one_goes_on_from_the_state_before(pipeline: Pipeline) -> None:
     with Simulator(messages=400, seed=7, days=3) as sim:
         pipeline.run(sim, "target-jsonl")

@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 from tests.simulator import Simulator
+from tests.support import warm
 from tests.support.environments import BELOW_3_14, TARGET_DUCKDB, environment_of
 from tests.support.run import COMMAND, config_for, environment, write_json
 
@@ -68,7 +69,7 @@ class Pipe:
                 stdin=tap.stdout,
                 stdout=kept,
                 stderr=log,
-                env=environment(),
+                env=environment(**{warm.VARIABLE: ""}),  # it is killed
                 cwd=self.folder,
             )
             assert tap.stdout

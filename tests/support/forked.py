@@ -19,13 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.warm.sitecustomize import READ_AT_START
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "tap_signalwire_logs"]
-READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
-"""Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
 PR_SET_CHILD_SUBREAPER = 36
 START_SECONDS = 60
 CLOCK = Path(__file__).parent / "clock"

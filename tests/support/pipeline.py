@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tests.support import warm
 from tests.support.environments import ENVIRONMENTS, locked
 from tests.support.run import SCRIPTS, output_of, with_scripts
 
@@ -58,6 +59,7 @@ class Pipeline:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(home / plugin / ".meltano" / kind / plugin / "venv")
+            warm.enable_in(link)
         pipeline.forget()
         return pipeline
 

@@ -23,6 +23,8 @@ from typing import Any
 
 import time_machine
 
+from tests.support.warm.server import open_standard_streams
+
 MODULE = "tap_signalwire_logs"
 MAX_REQUEST_BYTES = 1 << 20
 
@@ -85,22 +87,7 @@ def become(request: dict[str, Any]) -> None:
     sys.path[0] = str(Path.cwd())
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    _open_standard_streams()
-
-
-def _open_standard_streams() -> None:
-    encoding = sys.stdout.encoding
-    for name, descriptor, mode, errors in (
-        ("stdin", 0, "r", sys.stdin.errors),
-        ("stdout", 1, "w", sys.stdout.errors),
-        ("stderr", 2, "w", "backslashreplace"),
-    ):
-        line_buffered = name == "stderr" or os.isatty(descriptor)
-        stream = open(  # noqa: SIM115 - as long as the process
-            descriptor, mode, 1 if line_buffered else -1, encoding=encoding, errors=errors, closefd=False
-        )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    open_standard_streams()
 
 
 def main() -> None:

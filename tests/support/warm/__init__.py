@@ -1,0 +1,47 @@
+"""Commands that tests start many times, each run by a fork of a process that has imported it.
+
+Where `TESTS_WARM` names a folder, each Python process that finds `sitecustomize.py` stands in for its command's run
+(`server.py`). The run is no child of the one that started it, but its stand-in is: its exit code, its signals and its
+streams are the run's. A test that kills what a command has started is marked `real_command`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+VARIABLE = "TESTS_WARM"
+FOLDER = Path(__file__).parent
+
+_folder = os.environ.get(VARIABLE, "")
+_is_ours = False
+
+
+def begin() -> None:
+    """Let the commands that this process starts, and those that these start, be run by warm processes."""
+    global _folder, _is_ours
+    if _folder or sys.platform != "linux":
+        return
+    _folder, _is_ours = tempfile.mkdtemp(prefix="warm-"), True
+    os.environ[VARIABLE] = _folder
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def end() -> None:
+    """End the warm processes, where it was this process that began."""
+    if _is_ours:
+        shutil.rmtree(_folder, ignore_errors=True)
+
+
+def set_enabled(enabled: bool) -> None:
+    """Say whether commands are run so from now on."""
+    os.environ[VARIABLE] = _folder if enabled else ""
+
+
+def enable_in(environment: Path) -> None:
+    """Let the commands of a virtual environment be run so, whatever becomes of `PYTHONPATH` on the way to them."""
+    for packages in environment.glob("lib/python*/site-packages"):
+        (packages / "warm.pth").write_text(f"{FOLDER}\nimport sitecustomize\n", encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Stands in for a command that a warm process runs: what a run then costs is a fork, not a start.
+
+Each Python process of the tests begins with this, from `PYTHONPATH` or a `.pth` file. One that was started for a
+command of `COMMANDS` hands its arguments, environment, folder, limits and standard streams to the process that has
+imported it (`server.py`), passes signals on, and ends as the run ends. Where there is no such process, the command
+starts as ever; its second start makes one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+COMMANDS = {
+    # Airflow's own modules read its settings as they are imported.
+    "airflow": (
+        *("aiosqlite", "alembic.command", "arrow", "croniter", "dill", "fsspec", "httpx", "jinja2", "jsonschema"),
+        *("libcst", "opentelemetry.metrics", "pydantic", "rich_argparse", "sqlalchemy.ext.asyncio", "structlog"),
+    ),
+    "dbt": ("dbt.cli.main",),
+    "meltano": ("meltano.cli",),
+    "tap-signalwire-logs": ("tap_signalwire_logs.tap", "tap_signalwire_logs.client"),
+    "tap-signalwire-logs-verify": ("tap_signalwire_logs.verify",),
+    "tap_signalwire_logs": ("tap_signalwire_logs.tap", "tap_signalwire_logs.client"),
+    "tap_signalwire_logs.verify": ("tap_signalwire_logs.verify",),
+    "target-bigquery-strict": ("target_bigquery.target",),
+    "target-postgres": ("target_postgres.target",),
+}
+"""Commands, as scripts or behind `-m`, and the modules that are imported for each."""
+
+READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
+"""Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
+
+LENGTH_BYTES = 8
+
+
+def _command() -> str | None:
+    """The command that this process was started for, where it is one of `COMMANDS`."""
+    arguments = sys.orig_argv
+    if arguments[1:2] == ["-m"]:
+        name = "".join(arguments[2:3])
+    else:
+        folder, _, name = "".join(arguments[1:2]).rpartition("/")
+        if folder != f"{sys.prefix}/bin":
+            return None
+    return name if name in COMMANDS else None
+
+
+def _stand_in(command: str, folder: str) -> None:
+    from binascii import crc32
+
+    start = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(READ_AT_START)]
+    key = "\0".join([sys.executable, sys.orig_argv[1], command, *start])
+    path = f"{folder}/{crc32(os.fsencode(key)):08x}"
+    if os.access(path, os.W_OK):
+        _hand_over(path)
+    _prepare(path, command)
+
+
+def _hand_over(path: str) -> None:
+    """Let the warm process run the command, and end as the run ends; comes back where that can't be."""
+    import marshal
+    import resource
+    import signal
+    import socket
+
+    try:
+        for stream in range(3):
+            os.fstat(stream)  # none is closed
+        process = socket.socket(socket.AF_UNIX)
+        process.connect(path)
+    except OSError:
+        return
+    limits = [resource.getrlimit(number) for number in range(resource.RLIMIT_AS + 1)]
+    umask = os.umask(0)
+    os.umask(umask)
+    request = marshal.dumps((sys.orig_argv, dict(os.environ), os.getcwd(), umask, limits))  # noqa: PTH109 - a path costs an import
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: process.sendall(bytes((number,))))
+    socket.send_fds(process, [len(request).to_bytes(LENGTH_BYTES, "little")], [0, 1, 2])
+    process.sendall(request)
+    # The run alone holds the streams from here on.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    code = process.recv(LENGTH_BYTES)
+    _end_as(int.from_bytes(code, "little", signed=True) if code else -signal.SIGKILL)
+
+
+def _end_as(code: int) -> None:
+    """End with an exit code, or by a signal where it is negative."""
+    import signal
+
+    if code < 0:
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _prepare(path: str, command: str) -> None:
+    """Make the warm process, if this is the command's second start."""
+    for start in ("first", "second"):
+        try:
+            os.close(os.open(f"{path}.{start}", os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            continue
+        if start == "second":
+            _start_server(path, command)
+        return
+
+
+def _start_server(path: str, command: str) -> None:
+    """Start it as nobody's child, with nothing of this process's but its environment."""
+    server = __file__.replace("sitecustomize.py", "server.py")
+    streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    arguments = [sys.executable, server, path, *COMMANDS[command]]
+    if not os.fork():
+        os.setsid()
+        os.posix_spawn(sys.executable, arguments, {**os.environ, "TESTS_WARM": ""}, file_actions=streams)
+        os._exit(0)
+    os.wait()
+
+
+if (_folder := os.environ.get("TESTS_WARM")) and (_found := _command()):
+    _stand_in(_found, _folder)

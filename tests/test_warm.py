@@ -1,0 +1,126 @@
+"""Commands that a warm process runs: exit codes, signals and streams are those of a command that was started."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import warm
+from tests.support.run import COMMAND, config_for, environment, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.simulator import Simulator
+
+pytestmark = [
+    pytest.mark.real_command,
+    pytest.mark.skipif(sys.platform != "linux", reason="warm processes are made on Linux alone"),
+]
+
+WAIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def variables() -> Iterator[dict[str, str]]:
+    """Environment of a command that has been started twice, and whose warm process is ready."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    found = environment(PYTHONPATH=str(warm.FOLDER), **{warm.VARIABLE: str(folder)})
+    for _ in range(2):
+        subprocess.run([*COMMAND, "--version"], env=found, check=True, capture_output=True)
+    _wait_for(lambda: any(path.is_socket() for path in folder.iterdir()))
+    yield found
+    shutil.rmtree(folder)
+    _wait_for(lambda: not _processes(str(folder)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--version"], id="that ends well"),
+        pytest.param(["--nonsense"], id="that is misused"),
+        pytest.param(["--config", "not-there.json"], id="that fails"),
+    ],
+)
+def test_a_run_tells_and_ends_as_one_that_was_started(
+    arguments: list[str], variables: dict[str, str], tmp_path: Path
+) -> None:
+    def run(variables: dict[str, str]) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments], env=variables, cwd=tmp_path, check=False, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout, done.stderr.partition("|")[2]
+
+    assert run(variables) == run({**variables, warm.VARIABLE: ""})
+
+
+def test_a_run_is_the_warm_process_s_and_a_signal_reaches_it(
+    variables: dict[str, str], sim: Simulator, tmp_path: Path
+) -> None:
+    with _slow_run(variables, sim, tmp_path) as process:
+        assert _runs(variables)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 128 + signal.SIGTERM
+        assert process.stdout
+        assert b'"type":"STATE"' in process.stdout.read().splitlines()[-1]
+
+
+def test_a_run_ends_where_what_stands_in_for_it_is_killed(
+    variables: dict[str, str], sim: Simulator, tmp_path: Path
+) -> None:
+    with _slow_run(variables, sim, tmp_path) as process:
+        process.kill()
+        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+        _wait_for(lambda: not _runs(variables))
+
+
+def test_a_run_that_is_killed_ends_what_stands_in_for_it_likewise(
+    variables: dict[str, str], sim: Simulator, tmp_path: Path
+) -> None:
+    with _slow_run(variables, sim, tmp_path) as process:
+        (run,) = _runs(variables)
+        subprocess.run(["kill", "-KILL", str(run)], check=True)
+        assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+
+
+def _slow_run(variables: dict[str, str], sim: Simulator, folder: Path) -> subprocess.Popen[bytes]:
+    """A run that has begun to write, and has far more to do than a test waits for."""
+    sim.latency = 0.3
+    config = write_json(folder / "config.json", config_for(sim, concurrency=1))
+    process = subprocess.Popen([*COMMAND, "--config", config], env=variables, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
+def _runs(variables: dict[str, str]) -> list[int]:
+    """Processes that the warm process has forked."""
+    found = _processes(variables[warm.VARIABLE])
+    return [pid for pid, parent in found.items() if parent in found]
+
+
+def _processes(folder: str) -> dict[int, int]:
+    """Processes whose command line names a folder, the warm process and its forks, and their parents."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if folder.encode() in (process / "cmdline").read_bytes():
+                parent = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+                found[int(process.name)] = int(parent)
+    return found
+
+
+def _wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
