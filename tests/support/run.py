@@ -25,6 +25,8 @@ WRITES_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 240
 
+_decode = json.JSONDecoder(parse_float=Decimal).decode
+
 
 @dataclass(frozen=True)
 class Run:
@@ -36,7 +38,7 @@ class Run:
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(line, parse_float=Decimal) for line in self.stdout.splitlines()]
+        return [_decode(line) for line in self.stdout.splitlines()]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -67,7 +69,7 @@ class Cut(Run):
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
         whole = self.stdout[: self.stdout.rfind("\n") + 1]
-        return [json.loads(line, parse_float=Decimal) for line in whole.splitlines()]
+        return [_decode(line) for line in whole.splitlines()]
 
 
 STREAMS = ["conference_logs", "fax_logs", "message_logs", "video_logs", "voice_log_events", "voice_logs"]
