@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from tap_signalwire_logs import __version__
+
 if TYPE_CHECKING:
     from tap_signalwire_logs.tap import TapSignalWireLogs
 
@@ -39,7 +41,7 @@ def _load_tap() -> type[TapSignalWireLogs]:
 def _tell_version() -> None:
     from importlib.metadata import version  # noqa: PLC0415 - not needed by a run
 
-    print(f"tap-signalwire-logs v{version('tap-signalwire-logs')}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201 - the command's output
+    print(f"tap-signalwire-logs v{__version__}, Meltano SDK v{version('singer-sdk')}")  # noqa: T201 - the command's output
 
 
 def _has_output() -> bool:

@@ -13,13 +13,13 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
+from tap_signalwire_logs import __version__
 from tap_signalwire_logs.families import FAMILIES, families_by_ids_setting
 from tap_signalwire_logs.origin import is_loopback
 
@@ -34,16 +34,10 @@ MAX_SECONDS = 86_400
 
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
+_USER_AGENT = f"tap-signalwire-logs/{__version__}"
 _SPACE_HELP = "give `example`, `example.signalwire.com` or `https://example.signalwire.com`"
 _DATE_HELP = "give a date (2026-01-31) or an ISO 8601 date-time (2026-01-31T08:00:00Z)"
 _ID_HELP = "an ID is a UUID such as 9ee38635-899a-490a-bfd1-9e72f5eea53c"
-
-
-def _user_agent() -> str:
-    try:
-        return f"tap-signalwire-logs/{version('tap-signalwire-logs')}"
-    except PackageNotFoundError:  # imported from a source tree that nobody installed
-        return "tap-signalwire-logs/unknown"
 
 
 IDS_SETTINGS = [
@@ -276,7 +270,7 @@ class Settings:
             fail_on_missing=check("on_missing", _one_of("warn", "fail"), default="warn") == "fail",
             request_timeout=check("request_timeout", _seconds, default=60.0),
             backoff_max_tries=check("backoff_max_tries", _integer(1, 100), default=8),
-            user_agent=check("user_agent", _header, default=_user_agent()),
+            user_agent=check("user_agent", _header, default=_USER_AGENT),
             builtin=_builtin(check),
         )
         check.unknown()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tap_signalwire_logs import __version__
 from tap_signalwire_logs.settings import Settings
 from tests.support.docs import told_settings, written_settings
 from tests.support.run import COMMAND, environment
@@ -119,9 +120,10 @@ def test_the_readme_s_record_has_the_fields_of_the_schema() -> None:
     assert [*record, "discarded_at"] == list(schema["properties"])
 
 
-def test_the_changelog_knows_the_version(pyproject: dict[str, Any]) -> None:
+def test_the_changelog_and_the_package_know_the_version(pyproject: dict[str, Any]) -> None:
     version = pyproject["project"]["version"]
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert version == __version__
 
 
 def test_the_workflows_test_the_pythons_that_the_package_names(pyproject: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 MELTANO = SCRIPTS / "meltano"
 TIMEOUT_SECONDS = 600
+QUIET = {"NO_COLOR": "1", "DBT_LOG_LEVEL_FILE": "none"}
+"""Variables without which dbt spends an eighth of a build on a file that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Pipeline:
         return subprocess.Popen(
             [MELTANO, *arguments],
             cwd=self.folder,
-            env=with_scripts(NO_COLOR="1", **variables),
+            env=with_scripts(**QUIET, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -99,7 +101,7 @@ class Pipeline:
 
     def meltano(self, *arguments: str, **variables: str) -> str:
         """Run a Meltano command; gives its log, or raises it."""
-        return output_of([MELTANO, *arguments], self.folder, with_scripts(NO_COLOR="1", **variables), TIMEOUT_SECONDS)
+        return output_of([MELTANO, *arguments], self.folder, with_scripts(**QUIET, **variables), TIMEOUT_SECONDS)
 
     @property
     def database(self) -> Path:
