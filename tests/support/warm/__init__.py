@@ -26,6 +26,7 @@ def begin() -> None:
     if _folder or sys.platform != "linux":
         return
     _folder, _is_ours = tempfile.mkdtemp(prefix="warm-"), True
+    (Path(_folder) / "owner").write_text(str(os.getpid()), encoding="utf-8")
     os.environ[VARIABLE] = _folder
     os.environ["PYTHONPATH"] = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
 

@@ -2,7 +2,8 @@
 
     python server.py SOCKET MODULE ...
 
-The socket is there once everything is imported. It ends when the socket's folder is gone.
+The socket is there once everything is imported. It ends when the socket's folder is gone, or the process that the
+folder's `owner` names.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Server:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        owner = path.with_name("owner")
+        self._owner = Path("/proc", owner.read_text(encoding="utf-8")) if owner.exists() else path
         self._clients: dict[int, socket.socket] = {}
         self._ended, self._wakes = socket.socketpair()
         for end in (self._ended, self._wakes):
@@ -49,8 +52,8 @@ class Server:
         made.rename(path)
 
     def serve(self) -> tuple[Any, ...] | None:
-        """Serve; gives the request in the process that is to run it, and None once the folder is gone."""
-        while self._clients or self._path.exists():
+        """Serve; gives the request in the process that is to run it, and None once nobody wants it."""
+        while self._clients or (self._path.exists() and self._owner.exists()):
             readable, _, _ = select.select([self._listener, self._ended, *self._clients.values()], [], [], POLL_SECONDS)
             if self._ended in readable:
                 self._ended.recv(1 << 12)
