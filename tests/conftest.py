@@ -97,10 +97,24 @@ def empty_sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server of its own; gives its URL."""
+def server() -> Iterator[str]:
+    """A PostgreSQL server of the file's own; gives its URL."""
     with postgres_server() as url:
         yield url
+
+
+@pytest.fixture
+def postgres(server: str) -> str:
+    """The file's PostgreSQL server with nothing in it but what it came with; gives its URL."""
+    import psycopg  # noqa: PLC0415 - few tests need a database
+
+    made = (
+        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('public', 'information_schema')"
+    )
+    with psycopg.connect(server) as connection:
+        for (name,) in connection.execute(made).fetchall():
+            connection.execute(psycopg.sql.SQL("drop schema {} cascade").format(psycopg.sql.Identifier(name)))
+    return server
 
 
 @pytest.fixture(scope="session")

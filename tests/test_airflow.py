@@ -70,8 +70,6 @@ def airflow(
     commands: Path, migrated: Path, pipeline: Pipeline, postgres: str, space: Simulator, tmp_path: Path
 ) -> Airflow:
     pipeline.forget()
-    with psycopg.connect(postgres) as connection:
-        connection.execute("drop schema if exists signalwire, analytics cascade")
     variables = {
         "SIGNALWIRE_SPACE": space.space,
         "SIGNALWIRE_PROJECT_ID": space.project_id,

@@ -14,12 +14,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
 
 
+@pytest.fixture
+def pipeline(installed: Pipeline) -> Pipeline:
+    """With no state, and nothing landed yet."""
+    installed.forget()
+    return installed
+
+
 def test_twenty_thousand_messages_land_in_duckdb_and_stay_true_as_they_change(pipeline: Pipeline) -> None:
-    pipeline.forget()
     with Simulator(messages=20_000, seed=21, days=30) as sim:
         first = pipeline.run(sim, "target-duckdb")
         assert pipeline.landed() == sim.truth()
@@ -40,7 +46,6 @@ def test_twenty_thousand_messages_land_in_duckdb_and_stay_true_as_they_change(pi
 
 
 def test_json_lines_hold_every_log_with_the_digits_that_were_sent(pipeline: Pipeline) -> None:
-    pipeline.forget()
     with Simulator(messages=500, seed=4, days=10) as sim:
         pipeline.run(sim, "target-jsonl")
         file = pipeline.folder / "output" / "message_logs.jsonl"

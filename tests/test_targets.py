@@ -17,8 +17,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-postgres")
+
+
+@pytest.fixture
+def pipeline(installed: Pipeline) -> Pipeline:
+    """With no state, and nothing landed yet."""
+    installed.forget()
+    return installed
 
 
 def _drifted(sim: Simulator) -> dict[str, str]:
@@ -65,7 +72,6 @@ def test_what_drifts_lands_with_nothing_broken(target: str, pipeline: Pipeline, 
 
 
 def test_postgres_s_columns_are_what_the_readme_says(pipeline: Pipeline, postgres: str) -> None:
-    pipeline.forget()
     with Simulator(messages=5, seed=7, days=2) as sim:
         pipeline.run(sim, "target-postgres", TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
     with psycopg.connect(postgres) as connection:
@@ -85,9 +91,6 @@ def test_postgres_s_columns_are_what_the_readme_says(pipeline: Pipeline, postgre
 
 
 def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgres: str) -> None:
-    pipeline.forget()
-    with psycopg.connect(postgres) as connection:
-        connection.execute("drop table if exists signalwire.message_logs")
     with Simulator(messages=2_000, seed=21, days=5) as sim:
         for _ in range(2):
             pipeline.run(sim, "target-postgres", TARGET_POSTGRES_SQLALCHEMY_URL=postgres)
@@ -106,10 +109,8 @@ def test_postgres_equals_the_space_after_a_second_run(pipeline: Pipeline, postgr
     ],
 )
 def test_instants_land_in_postgres_in_utc_in_any_zone(where: str, zone: str, pipeline: Pipeline, postgres: str) -> None:
-    pipeline.forget()
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("drop schema if exists signalwire cascade")
-        if where != "worker":
+    if where != "worker":
+        with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(sql.SQL("alter " + where + " set timezone to {}").format(zone))
     worker = {"TZ": zone, "PGTZ": zone} if where == "worker" else {}
     variables = {**worker, "TARGET_POSTGRES_SQLALCHEMY_URL": postgres}

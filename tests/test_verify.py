@@ -48,8 +48,6 @@ def loader(request: pytest.FixtureRequest, pipeline: Pipeline, postgres: str, tm
         },
         "target-jsonl": {"destination_path": str(tmp_path)},
     }
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("drop schema if exists signalwire cascade")
     return Loader.of(pipeline, request.param, tmp_path, **settings[request.param])
 
 
