@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.simulator import Simulator
+from tests.support import warm
 from tests.support.clock.__main__ import environment_at
 from tests.support.forked import ROOT
 from tests.support.run import config_for, run_tap
@@ -69,3 +70,12 @@ def test_the_clock_of_a_fork_has_run_on_since_its_parent_began() -> None:
         [sys.executable, "-c", FORKED_LATER], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("True"), done.stdout
+
+
+def test_no_warm_process_runs_commands_where_the_clock_is_moved() -> None:
+    code = "import os; from tests.support import warm; warm.begin(); print(warm.VARIABLE in os.environ)"
+    environment = {name: value for name, value in environment_at(MOMENT).items() if name != warm.VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
