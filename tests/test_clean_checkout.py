@@ -13,7 +13,7 @@ import pytest
 from tests.support.pipeline import ROOT
 from tests.support.run import environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_command]
 
 
 def test_the_demo_runs_from_python_alone(tmp_path: Path) -> None:

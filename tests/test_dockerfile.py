@@ -27,6 +27,7 @@ OF_MELTANO = (ROOT / "Dockerfile.meltano").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_the_files_and_the_install_line_make_the_command_that_is_the_entrypoint(tmp_path: Path, sim: Simulator) -> None:
     package = _copied(DOCKERFILE, tmp_path, "package")
     (line,) = re.findall(r"^RUN pip (install .+?) && ", DOCKERFILE, re.MULTILINE)
@@ -44,6 +45,7 @@ def test_the_files_and_the_install_line_make_the_command_that_is_the_entrypoint(
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_the_image_with_meltano_loads_and_keeps_its_state_outside_of_the_project(
     tmp_path: Path, postgres: str, sim: Simulator
 ) -> None:

@@ -163,6 +163,7 @@ def test_the_guide_s_commands_load_the_messages_and_nothing_else(
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_every_setting_reaches_the_tap_from_dotenv(unset: Project) -> None:
     values = _values()
     lines = [f"{_variable(name)}={shlex.quote(_as_text(value))}" for name, value in values.items()]
@@ -172,6 +173,7 @@ def test_every_setting_reaches_the_tap_from_dotenv(unset: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_every_setting_reaches_the_tap_from_the_environment(unset: Project) -> None:
     values = _values()
     variables = {_variable(name): _as_text(value) for name, value in values.items()}
@@ -179,6 +181,7 @@ def test_every_setting_reaches_the_tap_from_the_environment(unset: Project) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_a_setting_of_each_kind_reaches_the_tap_from_meltano_config_set(unset: Project) -> None:
     settings = definition(PACKAGE)["settings"]
     # The first of each kind, and the one that is a number with a point.
@@ -191,6 +194,7 @@ def test_a_setting_of_each_kind_reaches_the_tap_from_meltano_config_set(unset: P
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_every_setting_reaches_the_tap_from_yml(unset: Project) -> None:
     values = _values()
     unset.write(config=values)
@@ -198,6 +202,7 @@ def test_every_setting_reaches_the_tap_from_yml(unset: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_what_is_nothing_reaches_the_tap_as_that(unset: Project) -> None:
     off = {setting["name"]: 0 for setting in definition(PACKAGE)["settings"] if setting["kind"] == "integer"}
     off |= {setting["name"]: False for setting in definition(PACKAGE)["settings"] if setting["kind"] == "boolean"}
@@ -210,6 +215,7 @@ def test_what_is_nothing_reaches_the_tap_as_that(unset: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.real_command
 def test_a_date_without_quotes_in_yml_is_that_date(unset: Project) -> None:
     file = unset.folder / "meltano.yml"
     unset.write(config={"start_date": "THE DAY"})

@@ -16,7 +16,7 @@ from tests.support.run import config_for, environment
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_command]
 
 
 @pytest.fixture(scope="module")
