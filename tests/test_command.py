@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.run import COMMAND, config_for, environment, run_tap, write_json
+from tests.support.run import COMMAND, config_for, environment, run_tap, started, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +29,6 @@ both_ways = pytest.mark.parametrize("way", WAYS)
 def told(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     options = {"env": environment(), "timeout": 60, "text": True, "capture_output": True, **options}
     return subprocess.run([*COMMAND, *arguments], check=False, **options)
-
-
-def started(sim: Simulator, folder: Path, **settings: Any) -> subprocess.Popen[bytes]:
-    """A run that has begun to write, and has far more to do than a test waits for."""
-    sim.latency = 0.3
-    process = subprocess.Popen(
-        [*COMMAND, "--config", write_json(folder / "config.json", config_for(sim, concurrency=1, **settings))],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    )
-    assert process.stdout
-    assert process.stdout.readline()
-    return process
 
 
 def is_new_interpreter(pid: int) -> bool:

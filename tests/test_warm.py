@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import warm
-from tests.support.run import COMMAND, config_for, environment, write_json
+from tests.support.run import COMMAND, environment, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def test_a_run_tells_and_ends_as_one_that_was_started(
 def test_a_run_is_the_warm_process_s_and_a_signal_reaches_it(
     variables: dict[str, str], sim: Simulator, tmp_path: Path
 ) -> None:
-    with _slow_run(variables, sim, tmp_path) as process:
+    with started(sim, tmp_path, variables) as process:
         assert _runs(variables)
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) == 128 + signal.SIGTERM
@@ -77,7 +77,7 @@ def test_a_run_is_the_warm_process_s_and_a_signal_reaches_it(
 def test_a_run_ends_where_what_stands_in_for_it_is_killed(
     variables: dict[str, str], sim: Simulator, tmp_path: Path
 ) -> None:
-    with _slow_run(variables, sim, tmp_path) as process:
+    with started(sim, tmp_path, variables) as process:
         process.kill()
         assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
         _wait_for(lambda: not _runs(variables))
@@ -86,20 +86,10 @@ def test_a_run_ends_where_what_stands_in_for_it_is_killed(
 def test_a_run_that_is_killed_ends_what_stands_in_for_it_likewise(
     variables: dict[str, str], sim: Simulator, tmp_path: Path
 ) -> None:
-    with _slow_run(variables, sim, tmp_path) as process:
+    with started(sim, tmp_path, variables) as process:
         (run,) = _runs(variables)
         subprocess.run(["kill", "-KILL", str(run)], check=True)
         assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
-
-
-def _slow_run(variables: dict[str, str], sim: Simulator, folder: Path) -> subprocess.Popen[bytes]:
-    """A run that has begun to write, and has far more to do than a test waits for."""
-    sim.latency = 0.3
-    config = write_json(folder / "config.json", config_for(sim, concurrency=1))
-    process = subprocess.Popen([*COMMAND, "--config", config], env=variables, stdout=subprocess.PIPE)
-    assert process.stdout
-    assert process.stdout.readline()
-    return process
 
 
 def _runs(variables: dict[str, str]) -> list[int]:

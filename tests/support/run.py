@@ -176,6 +176,22 @@ def _command(
     return command
 
 
+def started(
+    sim: Simulator, folder: Path, variables: dict[str, str] | None = None, **settings: Any
+) -> subprocess.Popen[bytes]:
+    """A run that has begun to write, and has far more to do than a test waits for."""
+    sim.latency = 0.3
+    process = subprocess.Popen(
+        [*COMMAND, "--config", write_json(folder / "config.json", config_for(sim, concurrency=1, **settings))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment() if variables is None else variables,
+    )
+    assert process.stdout
+    assert process.stdout.readline()
+    return process
+
+
 def write_json(path: Path, content: dict[str, Any]) -> str:
     """Write a file for the command line; gives its path."""
     path.write_text(json.dumps(content, default=str), encoding="utf-8")

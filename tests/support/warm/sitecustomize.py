@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+# The DuckDB loader is none of them: where duckdb was imported before the fork, a run now and then ended in an abort.
 COMMANDS = {
     # Airflow's own modules read its settings as they are imported.
     "airflow": (
