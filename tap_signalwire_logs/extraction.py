@@ -54,7 +54,12 @@ MAX_READY = 256
 BATCH_LOGS = 128
 BATCHES_IN_QUEUE = 4
 POLL_SECONDS = 0.2
-JOIN_SECONDS = 5.0
+
+JOIN_SECONDS = 1.5
+"""How long a network thread that is told to begin or to end is waited for: less than a process has from a signal on.
+
+One that hangs, on a slow disk maybe, keeps no state from being written.
+"""
 
 WINDOWS_AT_ONCE = 16
 """Windows that are listed side by side where their entries are the records."""
@@ -157,10 +162,13 @@ class RefreshQueue:
 
 
 class BatchQueue:
-    """The one way from the network thread to the main thread: a few batches at most."""
+    """The one way from the network thread to the main thread: a few batches at most.
+
+    No `queue.SimpleQueue`: up to Python 3.12, a signal that comes as its wait is over makes it wait for ever.
+    """
 
     def __init__(self) -> None:
-        self._batches: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
+        self._batches: queue.Queue[Batch | BaseException | None] = queue.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room: asyncio.Event
         self._is_full = False

@@ -156,6 +156,23 @@ def test_a_signal_ends_a_run_whose_target_reads_no_more(tmp_path: Path) -> None:
         process.stderr.close()
 
 
+def test_a_signal_ends_a_run_whose_network_thread_hangs_with_its_closing_line(sim: Simulator, tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    os.mkfifo(ids)
+    process = start(sim, tmp_path, message_log_ids_file=str(ids))
+    # The settings' check reads the file; then the network thread does, and nobody writes a second time.
+    threading.Thread(target=ids.write_text, args=["\n".join(list(sim.truth())[:5])], daemon=True).start()
+    assert process.stdout
+    assert process.stderr
+    assert b"SCHEMA" in process.stdout.readline()
+    _until_it_sleeps(process.pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    process.stdout.close()
+    assert b"Stopped by SIGTERM" in process.stderr.read()
+    process.stderr.close()
+
+
 def _until_it_sleeps(process: int) -> None:
     """Wait until a process has used no time for a while: it is blocked."""
     used = before = -1.0
