@@ -335,7 +335,7 @@ class Extraction:
             logs = self._discovered() if self._job.ids is None else self._configured(self._job.ids)
             async with aclosing(logs) as parts:
                 async for part in parts:
-                    self._line.extend(self._begin(item) if isinstance(item, Log) else item for item in part)
+                    self._line.extend(self._begin(part))
                     self._news.set()
                     while len(self._line) >= self._max_ahead:
                         self._room.clear()
@@ -348,8 +348,14 @@ class Extraction:
         self._is_scheduled = True
         self._news.set()
 
-    def _begin(self, log: Log) -> Outcome | asyncio.Task[Outcome]:
-        return self._source.at_once(log) or asyncio.ensure_future(self._source.fetch(log))
+    def _begin(self, part: list[Log | Mark]) -> Iterator[Item | asyncio.Task[Outcome]]:
+        """Outcomes of logs, or what will be one, with the marks between them."""
+        outcomes = iter(self._source.at_once([item for item in part if isinstance(item, Log)]))
+        for item in part:
+            if isinstance(item, Log):
+                yield next(outcomes) or asyncio.ensure_future(self._source.fetch(item))
+            else:
+                yield item
 
     async def _deliver(self) -> None:
         """Hand on outcomes in the order of the line, as soon as they are there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import logging
 import re
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from operator import attrgetter, or_
@@ -19,10 +20,9 @@ from tap_signalwire_logs.instants import parse_instant, to_text
 from tap_signalwire_logs.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Record = dict[str, Any]
-    Check = Callable[[msgspec.Struct, bytes | bytearray], bool]
 
 logger = logging.getLogger("tap-signalwire-logs.records")
 
@@ -96,9 +96,11 @@ class RecordDecoder:
         self._stream = stream
         self._properties = schema["properties"]
         self._required = frozenset(schema.get("required", ()))
-        self._decode = msgspec.json.Decoder(_struct(schema, _STRICT)).decode
+        strict = _struct(schema, _STRICT)
+        self._decode = msgspec.json.Decoder(strict).decode
+        self._decode_many = msgspec.json.Decoder(list[strict]).decode  # type: ignore[valid-type]  # a type made at run time
         self._decode_fitted = msgspec.json.Decoder(_struct(schema, _LENIENT)).decode
-        self._keeps_promises = _check(schema)
+        self._promises = _Promises(schema)
         self._warned: set[str] = set()
 
     def __call__(self, body: bytes | bytearray) -> DecodedRecord | None:
@@ -114,12 +116,26 @@ class RecordDecoder:
             except msgspec.ValidationError:
                 pass  # It does not fit.
             else:
-                if self._keeps_promises(fields, body):
+                if self._promises.are_kept(fields, body):
                     if _NEWLINE in body or _RETURN in body:
                         body = msgspec.json.format(body, indent=-1)
                     return DecodedRecord(bytes(body), fields)
         record = _decode_untyped(body)
         return self._fit_record(record) if isinstance(record, dict) else None
+
+    def many(self, bodies: Sequence[bytes]) -> list[DecodedRecord | None]:
+        """Records of JSON objects, the same as one by one; where all of them fit, it takes half the time.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: One is no JSON.
+        """
+        joined = b"[%b]" % b",".join(bodies)
+        if _NEWLINE not in joined and _RETURN not in joined and (_BACKSLASH not in joined or _NUL not in joined):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                records = self._decode_many(joined)
+                if self._promises.are_kept_by_all(records, bodies):
+                    return list(map(DecodedRecord, bodies, records))
+        return list(map(self, bodies))
 
     def _fit_record(self, record: Record) -> DecodedRecord:
         fitted = self._fit_object(record, self._properties, "")
@@ -316,50 +332,73 @@ def _union(*types: Any) -> Any:
     return reduce(or_, types)
 
 
-def _check(schema: Mapping[str, Any]) -> Check:
-    """Check of what the typed decoder passes: formats, numbers that a double takes for zero, free objects."""
-    properties: Mapping[str, Any] = schema["properties"]
-    texts = [
-        (attrgetter(attribute_name(name)), _FITS[of["format"]])
-        for name, of in properties.items()
-        if of.get("format") in _FITS
-    ]
-    has_free = any("object" in of["type"] and "properties" not in of for of in properties.values())
-    zeros_are_zero = _check_of_zeros(schema)
+class _Promises:
+    """Check of what the typed decoder passes: formats, numbers that a double takes for zero, free objects.
 
-    def keeps_promises(fields: Any, body: bytes | bytearray) -> bool:
-        for text_of, fits in texts:
-            text = text_of(fields)
+    Of one record, or field by field of many, which is less to do than one after another.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        properties: Mapping[str, Any] = schema["properties"]
+        getters = {name: attrgetter(attribute_name(name)) for name in properties}
+        self._texts = [
+            (getters[name], _FITS[of["format"]]) for name, of in properties.items() if of.get("format") in _FITS
+        ]
+        self._has_free = any("object" in of["type"] and "properties" not in of for of in properties.values())
+        self._numbers = [getters[name] for name, of in properties.items() if "number" in of["type"]]
+        self._lists = [
+            (getters[name], _Promises(of["items"]))
+            for name, of in properties.items()
+            if "array" in of["type"] and "properties" in of["items"]
+        ]
+
+    def are_kept(self, record: Any, body: bytes | bytearray) -> bool:
+        """Whether a record, decoded of this body, keeps them."""
+        for text_of, fits in self._texts:
+            text = text_of(record)
             if text.__class__ is str and not fits(text):
                 return False
-        if has_free:
-            return b"\\u00" not in body and not _holds_tiny(body)
-        return zeros_are_zero(fields, body)
+        if self._has_free:
+            return _is_plain(body)
+        return self.zeros_are_zero(record, body)
 
-    return keeps_promises
+    def are_kept_by_all(self, records: Sequence[Any], bodies: Sequence[bytes]) -> bool:
+        """Whether each record, decoded of the body in its place, keeps them."""
+        for text_of, fits in self._texts:
+            if not all(map(fits, [text for text in map(text_of, records) if text.__class__ is str])):
+                return False
+        if self._has_free:
+            return all(map(_is_plain, bodies))
+        return self.all_zeros_are_zero(records, bodies)
 
-
-def _check_of_zeros(schema: Mapping[str, Any]) -> Check:
-    properties: Mapping[str, Any] = schema["properties"]
-    numbers = [attrgetter(attribute_name(name)) for name, of in properties.items() if "number" in of["type"]]
-    lists = [
-        (attrgetter(attribute_name(name)), _check_of_zeros(of["items"]))
-        for name, of in properties.items()
-        if "array" in of["type"] and "properties" in of["items"]
-    ]
-
-    def zeros_are_zero(fields: Any, body: bytes | bytearray) -> bool:
-        for number_of in numbers:
-            number = number_of(fields)
+    def zeros_are_zero(self, record: Any, body: bytes | bytearray) -> bool:
+        """Whether no double took the digits of a number."""
+        for number_of in self._numbers:
+            number = number_of(record)
             if not number and number.__class__ is float and _holds_tiny(body):
                 return False
-        for items_of, are_zero in lists:
-            for item in items_of(fields) or ():
-                if not are_zero(item, body):
+        for items_of, promises in self._lists:
+            for item in items_of(record) or ():
+                if not promises.zeros_are_zero(item, body):
                     return False
         return True
 
-    return zeros_are_zero
+    def all_zeros_are_zero(self, records: Sequence[Any], bodies: Sequence[bytes]) -> bool:
+        """Whether none did in any record."""
+        for number_of in self._numbers:
+            for number, body in zip(map(number_of, records), bodies, strict=True):
+                if not number and number.__class__ is float and _holds_tiny(body):
+                    return False
+        for items_of, promises in self._lists:
+            for items, body in zip(map(items_of, records), bodies, strict=True):
+                if items and not all(promises.zeros_are_zero(item, body) for item in items):
+                    return False
+        return True
+
+
+def _is_plain(body: bytes | bytearray) -> bool:
+    """Whether no text holds a NUL character, and no number one that a double would take for zero."""
+    return b"\\u00" not in body and not _holds_tiny(body)
 
 
 def _holds_tiny(body: bytes | bytearray) -> bool:

@@ -13,7 +13,7 @@ from tap_signalwire_logs.logs import Outcome
 from tap_signalwire_logs.pagination import iter_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     import msgspec
 
@@ -53,14 +53,18 @@ class LogSource:
         self._has_get = has_get
         self._find = find
 
-    def at_once(self, log: Log) -> Outcome | None:
-        """What comes of a log without a request; None where it takes one."""
-        if self._takes_entries and log.entry is not None:
-            record = self._of_entry(log.entry)
-            return Outcome(log, [record.json], record.fields)
-        if not self._has_get:
-            return Outcome(log, error=NotFoundError(f"GET {self._path}: {log.log_id} is no longer listed"))
-        return None
+    def at_once(self, logs: Sequence[Log]) -> list[Outcome | None]:
+        """What comes of each log without a request; None where it takes one."""
+        if not self._takes_entries:
+            return [None] * len(logs)
+        records = iter(self._decoder.many([log.entry for log in logs if log.entry is not None]))
+        return [self._not_listed(log) if log.entry is None else _outcome(log, next(records)) for log in logs]
+
+    def _not_listed(self, log: Log) -> Outcome | None:
+        """What comes of a log that has no list entry."""
+        if self._has_get:
+            return None
+        return Outcome(log, error=NotFoundError(f"GET {self._path}: {log.log_id} is no longer listed"))
 
     async def fetch(self, log: Log) -> Outcome:
         """The log as its get endpoint has it; where that has no answer, as the list has it.
@@ -103,9 +107,7 @@ class LogSource:
         return record
 
     def _of_entry(self, entry: bytes) -> DecodedRecord:
-        record = self._decoder(entry)
-        assert record is not None  # noqa: S101 - the list's reader took it for an object
-        return record
+        return _checked(self._decoder(entry))
 
 
 class SubresourceSource(LogSource):
@@ -185,3 +187,14 @@ class SubresourceSource(LogSource):
         record = self._record_decoder(encode_json({**key, **fields, **key}))
         assert record is not None  # noqa: S101 - it is an object
         return record.json
+
+
+def _outcome(log: Log, record: DecodedRecord | None) -> Outcome:
+    record = _checked(record)
+    return Outcome(log, [record.json], record.fields)
+
+
+def _checked(record: DecodedRecord | None) -> DecodedRecord:
+    """Record of a list entry."""
+    assert record is not None  # noqa: S101 - the list's reader took it for an object
+    return record

@@ -310,6 +310,42 @@ def test_a_record_that_fits_is_the_same_whether_it_was_fitted_or_not(stream: str
     assert msgspec.to_builtins(fitting.fields) == msgspec.to_builtins(fitted.fields)
 
 
+FITTING = f'{{"id":"{ID}","at":"2026-01-31T08:00:00Z","url":"https://e.com/","charge":0.10,"items":[{{"charge":1.5}}]}}'
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(f'{{"id":"{ID}","at":"2026-01-31 08:00"}}', id="a date-time in another form"),
+        pytest.param(f'{{"id":"{ID}","at":"2026-02-30T08:00:00Z"}}', id="a day that is none"),
+        pytest.param(f'{{"id":"{ID}","url":"/path"}}', id="no URI"),
+        pytest.param('{"id":"7"}', id="a key that is no UUID"),
+        pytest.param(f'{{"id":"{ID}","charge":1e-400}}', id="a number that a double takes for zero"),
+        pytest.param(f'{{"id":"{ID}","items":[{{"charge":1e-400}}]}}', id="such a number within a list"),
+        pytest.param(f'{{"id":"{ID}","charge":0.0,"text":"e-400"}}', id="a true zero"),
+        pytest.param(f'{{"id":"{ID}","text":"a\\u0000b"}}', id="a NUL character"),
+        pytest.param(f'{{"id":"{ID}","free":{{"a":"\\u0000"}}}}', id="a NUL character in a free object"),
+        pytest.param(f'{{"id":"{ID}",\n"count":1}}', id="two lines"),
+        pytest.param(f'{{"id":"{ID}","count":1.5}}', id="a number of another kind"),
+        pytest.param(f'{{"id":"{ID}","new":1}}', id="a field that the schema lacks"),
+        pytest.param("null", id="no object"),
+        pytest.param(FITTING, id="nothing odd"),
+    ],
+)
+@pytest.mark.parametrize("has_free", [True, False], ids=["with a free object", "without"])
+def test_many_records_are_the_same_as_one_by_one(odd: str, has_free: bool) -> None:
+    properties = {name: of for name, of in SCHEMA["properties"].items() if has_free or name != "free"}
+    schema = {**SCHEMA, "properties": properties}
+    bodies = [FITTING.encode(), odd.encode(), FITTING.encode()]
+    one_by_one = [RecordDecoder(schema, "logs")(body) for body in bodies]
+    many = RecordDecoder(schema, "logs").many(bodies)
+    assert [record and record.json for record in many] == [record and record.json for record in one_by_one]
+    assert [record and msgspec.to_builtins(record.fields) for record in many] == [
+        record and msgspec.to_builtins(record.fields) for record in one_by_one
+    ]
+    assert RecordDecoder(schema, "logs").many([]) == []
+
+
 @pytest.mark.parametrize("source", ["get", "list"])
 def test_one_odd_value_of_each_kind_fails_no_run(source: str, tmp_path: Path) -> None:
     subject = Subject("message_logs")
