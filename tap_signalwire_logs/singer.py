@@ -1,6 +1,7 @@
 """Everything that the tap takes from singer-sdk beyond its public classes: an upgrade of the SDK touches this module.
 
-`tests/test_singer.py` lists the private names in use. It runs on singer-sdk 0.54.9 and on 0.55.
+`tests/test_singer.py` lists the private names in use. It runs on singer-sdk 0.54.9 and on 0.55. What the SDK
+imports and a run does not need is named in `cli`, which comes before the SDK's import.
 """
 
 from __future__ import annotations
