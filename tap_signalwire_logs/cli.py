@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _load_tap() -> type[TapSignalWireLogs]:
-    """Import the tap, with less to do than importing it takes: a third of the start.
+    """Import the tap, with less to do than importing it takes: a quarter of the start.
 
     Neither the collections of garbage that so many new objects set off, nor what the SDK imports for targets alone.
     """
