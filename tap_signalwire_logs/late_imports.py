@@ -17,7 +17,8 @@ def late_imports(*names: str) -> Iterator[None]:
     """While it lasts, what is imported from these modules stands in for it, and imports it once it is called.
 
     For functions and classes that are called, and neither subclassed nor compared. Afterwards the modules are imported
-    as ever; one that has been imported before stays as it is.
+    as ever; one that has been imported before stays as it is. (`importlib.util.LazyLoader` imports a module
+    at the first look at an attribute, which `from … import` is.)
     """
     stand_ins = {name: _StandIn(name) for name in names if name not in sys.modules}
     sys.modules.update(stand_ins)
@@ -42,4 +43,6 @@ class _Late:
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(sys.modules.get(self._module), _StandIn):
+            del sys.modules[self._module]  # it is called before the end
         return getattr(import_module(self._module), self._name)(*args, **kwargs)

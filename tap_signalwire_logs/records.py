@@ -369,7 +369,7 @@ class _Promises:
                 return False
         if self._has_free:
             return all(map(_is_plain, bodies))
-        return self.all_zeros_are_zero(records, bodies)
+        return all(map(self.zeros_are_zero, records, bodies))
 
     def zeros_are_zero(self, record: Any, body: bytes | bytearray) -> bool:
         """Whether no double took the digits of a number."""
@@ -380,18 +380,6 @@ class _Promises:
         for items_of, promises in self._lists:
             for item in items_of(record) or ():
                 if not promises.zeros_are_zero(item, body):
-                    return False
-        return True
-
-    def all_zeros_are_zero(self, records: Sequence[Any], bodies: Sequence[bytes]) -> bool:
-        """Whether none did in any record."""
-        for number_of in self._numbers:
-            for number, body in zip(map(number_of, records), bodies, strict=True):
-                if not number and number.__class__ is float and _holds_tiny(body):
-                    return False
-        for items_of, promises in self._lists:
-            for items, body in zip(map(items_of, records), bodies, strict=True):
-                if items and not all(promises.zeros_are_zero(item, body) for item in items):
                     return False
         return True
 

@@ -26,6 +26,17 @@ print("colorsys" in sys.modules, rgb_to_hsv(1, 0, b=0), "colorsys" in sys.module
     assert said_by(script) == "False (0.0, 1.0, 1) True\n"
 
 
+def test_what_is_called_before_the_end_imports_its_module_too() -> None:
+    script = f"""{BEGIN}
+with late_imports("colorsys"):
+    from colorsys import rgb_to_hsv
+    print(rgb_to_hsv(1, 0, 0))
+import colorsys
+print(sys.modules["colorsys"] is colorsys, colorsys.rgb_to_hsv.__name__)
+"""
+    assert said_by(script) == "(0.0, 1.0, 1)\nTrue rgb_to_hsv\n"
+
+
 def test_afterwards_a_module_is_imported_as_ever() -> None:
     script = f"""{BEGIN}
 with late_imports("colorsys"):
