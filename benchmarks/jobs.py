@@ -156,7 +156,7 @@ def sweep(plan: Plan) -> Outcome:
     with space_of(plan.size(200_000, SWEEP_DAYS)) as space:
         for number in range(plan.runs):
             states: dict[str, str | None] = dict.fromkeys(labels)
-            # Idle runs take no time to speak of: more of them, in turns, for what they differ by is less than chance.
+            # Idle runs are short: several of them, in turns, because they differ by less than their own spread.
             for kind, label in [
                 *((kinds[0], label) for label in labels),
                 *((kinds[1], label) for label in [*labels] * IDLE_RUNS),
