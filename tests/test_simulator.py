@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -498,6 +500,17 @@ def test_logs_lie_the_same_way_before_the_clock_at_any_time_of_day() -> None:
         with time_machine.travel(now), Simulator(messages=50, days=3, seed=7) as sim:
             ages.append({log_id: sim.clock - created_at(log) for log_id, log in sim.truth().items()})
     assert ages[0] == ages[1]
+
+
+def test_connections_that_come_as_it_ends_are_closed() -> None:
+    """One that is not is an error once it is collected, of whichever test runs then."""
+    for _ in range(20):
+        with Simulator(messages=0, seed=1) as sim:
+            host, port = sim.space.split(":")
+            clients = [socket.create_connection((host, int(port))) for _ in range(20)]
+        for client in clients:
+            client.close()
+    gc.collect()
 
 
 def test_a_family_that_is_none_is_refused() -> None:

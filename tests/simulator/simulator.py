@@ -445,6 +445,10 @@ class Simulator:
         self.space = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         self._loop.run_forever()
+        # asyncio breaks off where a server is closed while it accepts a connection.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        while accepting := asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(asyncio.wait(accepting))
         server.close()
         for transport in list(self.transports):
             transport.abort()

@@ -182,6 +182,16 @@ async def scripted(
     """Serve on loopback, in the running loop."""
     script = Scripted()
     tasks: set[asyncio.Task[None] | None] = set()
+    transports: set[asyncio.Transport] = set()
+
+    class Protocol(asyncio.StreamReaderProtocol):
+        def __init__(self) -> None:
+            super().__init__(asyncio.StreamReader(), serve)
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transports.add(transport)
+            super().connection_made(transport)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())
@@ -213,17 +223,29 @@ async def scripted(
             writer.transport.abort()
         return not made.close and not made.abort
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0, ssl=tls)
     script.origin = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield script
     finally:
-        server.close()
-        running = [task for task in tasks if task and not task.done()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.sleep(0.01)  # the connections' last callbacks
+        await _close(server, tasks, transports)
+
+
+async def _close(
+    server: asyncio.Server, tasks: set[asyncio.Task[None] | None], transports: set[asyncio.Transport]
+) -> None:
+    loop = asyncio.get_running_loop()
+    # asyncio breaks off where a server is closed while it accepts a connection.
+    loop.remove_reader(server.sockets[0].fileno())
+    await asyncio.sleep(0.01)
+    server.close()
+    running = [task for task in tasks if task and not task.done()]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    for transport in transports:
+        transport.abort()
+    await asyncio.sleep(0.01)  # their last callbacks
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
