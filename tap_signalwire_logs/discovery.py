@@ -29,7 +29,7 @@ from tap_signalwire_logs.errors import (
     RetriesExhaustedError,
 )
 from tap_signalwire_logs.external_sort import ExternalSorter
-from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, to_micros, to_text
+from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND, parse_instant, to_text
 from tap_signalwire_logs.pagination import MAX_STALE_PAGES, SAFE_ID, iter_pages
 from tap_signalwire_logs.windows import (
     MAX_SPLITS,
@@ -113,10 +113,14 @@ class WindowListing:
 
     def drain(self) -> Iterator[Entry]:
         """The logs of the window in order."""
+        return itertools.chain.from_iterable(self.drain_blocks())
+
+    def drain_blocks(self) -> Iterator[list[Entry]]:
+        """The same in blocks, which may be empty."""
         if not self.has_others:
-            return self.entries.drain()
+            return self.entries.drain_blocks()
         holds = self.window.holds
-        return (entry for entry in self.entries.drain() if holds(entry[0]))
+        return ([entry for entry in block if holds(entry[0])] for block in self.entries.drain_blocks())
 
 
 @dataclass
@@ -631,9 +635,12 @@ def _plain_entries(raws: list[msgspec.Raw]) -> list[Entry] | None:
         return None
     ids = [entry.id for entry in plain]
     instants = [entry.created_at for entry in plain]
-    if any(at.microsecond or at.tzinfo is not timezone.utc for at in instants) or not all(map(SAFE_ID.fullmatch, ids)):
+    if {at.tzinfo for at in instants} - {timezone.utc} or not all(map(SAFE_ID.fullmatch, ids)):
         return None
-    return list(zip(map(to_micros, instants), ids, map(bytes, raws), strict=True))
+    seconds = list(map(datetime.timestamp, instants))
+    if not all(map(float.is_integer, seconds)):
+        return None
+    return [(int(at) * SECOND, log_id, bytes(raw)) for at, log_id, raw in zip(seconds, ids, raws, strict=True)]
 
 
 _decode_plain = msgspec.json.Decoder(list[_PlainEntry]).decode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import marshal
+import operator
 import os
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -13,15 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
 Item = TypeVar("Item", bound="tuple[Any, ...]")
+Anything = TypeVar("Anything")
 
 RUN_LENGTH = 5_000
-BLOCK_LENGTH = 100
+BLOCK_LENGTH = 128
 
 
 class _Run(NamedTuple):
     first: Any
     last: Any
-    items: Iterable[Any]
+    blocks: Iterable[list[Any]]
 
 
 class ExternalSorter(Generic[Item]):
@@ -55,13 +57,16 @@ class ExternalSorter(Generic[Item]):
 
     def drain(self) -> Iterator[Item]:
         """Every item once, in order; the spool is empty and its file gone afterwards."""
-        key_of = self._key
-        previous = object()
-        for item in self._merged():
-            key = key_of(item)
-            if key != previous:
-                yield item
-            previous = key
+        return itertools.chain.from_iterable(self.drain_blocks())
+
+    def drain_blocks(self) -> Iterator[list[Item]]:
+        """The same in blocks, which is less to do than item by item."""
+        last: Any = object()
+        for block in self._merged():
+            keys = list(map(self._key, block))
+            is_new = list(map(operator.ne, keys, [last, *keys]))
+            last = keys[-1]
+            yield block if all(is_new) else list(itertools.compress(block, is_new))
         self.close()
 
     def close(self) -> None:
@@ -72,35 +77,43 @@ class ExternalSorter(Generic[Item]):
             self._file.close()
             self._file = None
 
-    def _merged(self) -> Iterator[Item]:
-        """All items in order; runs that don't reach into each other, as of a list in order, one after another."""
+    def _merged(self) -> Iterator[list[Item]]:
+        """Blocks in order; runs that don't reach into each other, as of a list in order, one after another."""
         if self._items:
             self._runs.append(self._sorted_run())
         in_order = sorted(self._runs, key=lambda run: (run.first, run.last))
         if all(one.last < other.first for one, other in itertools.pairwise(in_order)):
-            return itertools.chain.from_iterable(run.items for run in in_order)
-        return heapq.merge(*(run.items for run in self._runs), key=self._key)
+            return itertools.chain.from_iterable(run.blocks for run in in_order)
+        chained = (itertools.chain.from_iterable(run.blocks) for run in self._runs)
+        return blocks_of(heapq.merge(*chained, key=self._key), BLOCK_LENGTH)
 
     def _sorted_run(self) -> _Run:
         self._items.sort(key=self._key)
-        return _Run(self._key(self._items[0]), self._key(self._items[-1]), self._items)
+        return _Run(self._key(self._items[0]), self._key(self._items[-1]), blocks_of(self._items, BLOCK_LENGTH))
 
     def _spill(self) -> None:
         run = self._sorted_run()
         self._file = self._file or tempfile.TemporaryFile(prefix="tap-signalwire-logs-")  # noqa: SIM115 - outlives this call
-        blocks = []
+        places = []
         place = self._file.seek(0, os.SEEK_END)
-        for first in range(0, len(self._items), BLOCK_LENGTH):
-            block = marshal.dumps(self._items[first : first + BLOCK_LENGTH])
-            self._file.write(block)
-            blocks.append((place, len(block)))
-            place += len(block)
-        self._runs.append(run._replace(items=self._read(blocks)))
+        for block in run.blocks:
+            packed = marshal.dumps(block)
+            self._file.write(packed)
+            places.append((place, len(packed)))
+            place += len(packed)
+        self._runs.append(run._replace(blocks=self._read(places)))
         self._items = []
 
-    def _read(self, blocks: list[tuple[int, int]]) -> Iterator[Item]:
-        for place, size in blocks:
+    def _read(self, places: list[tuple[int, int]]) -> Iterator[list[Item]]:
+        for place, size in places:
             if self._file is None:
                 return
             self._file.seek(place)
-            yield from marshal.loads(self._file.read(size))  # noqa: S302 - our own bytes, in a file that has no name
+            yield marshal.loads(self._file.read(size))  # noqa: S302 - our own bytes, in a file that has no name
+
+
+def blocks_of(items: Iterable[Anything], length: int) -> Iterator[list[Anything]]:
+    """Items in lists of this length; the last may be shorter."""
+    rest = iter(items)
+    while block := list(itertools.islice(rest, length)):
+        yield block

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tap_signalwire_logs.digests import Comparison, fingerprint
 from tap_signalwire_logs.discovery import Discovery
 from tap_signalwire_logs.errors import Cancelled, FatalError
-from tap_signalwire_logs.external_sort import ExternalSorter
+from tap_signalwire_logs.external_sort import ExternalSorter, blocks_of
 from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND
 from tap_signalwire_logs.logs import (
     Batch,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.digests import Compared, Digests
-    from tap_signalwire_logs.discovery import WindowListing
+    from tap_signalwire_logs.discovery import Entry, WindowListing
     from tap_signalwire_logs.logs import Item, Mark
     from tap_signalwire_logs.source import LogSource
     from tap_signalwire_logs.state import PendingLog
@@ -244,7 +244,8 @@ class Extraction:
             target_logs=TARGET_LOGS if job.takes_entries else TARGET_LOGS_OF_GETS,
         )
         self._source = source(self._discovery)
-        self._line: deque[Item | asyncio.Task[Outcome] | BaseException] = deque()
+        self._line: deque[list[Item] | asyncio.Task[Outcome] | BaseException] = deque()
+        self._ahead = 0
         self._max_ahead = MAX_READY if job.takes_entries else MAX_AHEAD
         self._share = 0.0
         self._is_scheduled = False
@@ -257,9 +258,7 @@ class Extraction:
     def __repr__(self) -> str:
         """What it waits for."""
         tasks = sum(isinstance(item, asyncio.Task) for item in self._line)
-        return (
-            f"<Extraction: {len(self._line)} logs ahead, {tasks} of them gets; {self._discovery!r}; {self._client!r}>"
-        )
+        return f"<Extraction: {self._ahead} logs ahead, {tasks} of them gets; {self._discovery!r}; {self._client!r}>"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -335,9 +334,9 @@ class Extraction:
             logs = self._discovered() if self._job.ids is None else self._configured(self._job.ids)
             async with aclosing(logs) as parts:
                 async for part in parts:
-                    self._line.extend(self._begin(part))
+                    self._put_in_line(part)
                     self._news.set()
-                    while len(self._line) >= self._max_ahead:
+                    while self._ahead >= self._max_ahead:
                         self._room.clear()
                         await self._room.wait()
         except asyncio.CancelledError:
@@ -348,19 +347,32 @@ class Extraction:
         self._is_scheduled = True
         self._news.set()
 
-    def _begin(self, part: list[Log | Mark]) -> Iterator[Item | asyncio.Task[Outcome]]:
-        """Outcomes of logs, or what will be one, with the marks between them."""
-        outcomes = iter(self._source.at_once([item for item in part if isinstance(item, Log)]))
-        for item in part:
-            if isinstance(item, Log):
-                yield next(outcomes) or asyncio.ensure_future(self._source.fetch(item))
-            else:
-                yield item
+    def _put_in_line(self, part: list[Log] | Mark) -> None:
+        """Begin what leads to the outcome of each log; a mark is one already."""
+        if not isinstance(part, list):
+            self._line.append([part])
+            self._ahead += 1
+            return
+        self._ahead += len(part)
+        ready: list[Item] = []
+        for log, outcome in zip(part, self._source.at_once(part), strict=True):
+            if outcome is not None:
+                ready.append(outcome)
+                continue
+            if ready:
+                self._line.append(ready)
+                ready = []
+            self._line.append(asyncio.ensure_future(self._source.fetch(log)))
+        if ready:
+            self._line.append(ready)
 
     async def _deliver(self) -> None:
         """Hand on outcomes in the order of the line, as soon as they are there."""
         while self._line or not self._is_scheduled:
             batch = await self._next_batch()
+            self._ahead -= len(batch)
+            if self._ahead < self._max_ahead:
+                self._room.set()
             if batch:
                 await self._queue.put(Batch(batch, self._share_of(batch[-1])))
 
@@ -369,19 +381,18 @@ class Extraction:
         line = self._line
         batch: list[Item] = []
         while line and len(batch) < BATCH_LOGS:
-            item = line[0]
-            if isinstance(item, asyncio.Task):
-                if batch and (not item.done() or item.exception()):
+            head = line[0]
+            if isinstance(head, asyncio.Task):
+                if batch and (not head.done() or head.exception()):
                     return batch
-                item = await item
-            if isinstance(item, BaseException):
+                batch.append(await head)
+            elif isinstance(head, BaseException):
                 if batch:
                     return batch
-                raise item
-            batch.append(item)
+                raise head
+            else:
+                batch += head
             line.popleft()
-        if len(line) < self._max_ahead:
-            self._room.set()
         if not line and not batch and not self._is_scheduled:
             self._news.clear()
             await self._news.wait()
@@ -397,7 +408,7 @@ class Extraction:
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log | Mark], None]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log] | Mark, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -405,36 +416,34 @@ class Extraction:
         in_place: ExternalSorter[tuple[int, str]] = ExternalSorter(itemgetter(0))
         for log_id, place in by_id.drain():
             in_place.add((place, log_id))
-        places = in_place.drain()
-        while part := list(itertools.islice(places, BATCH_LOGS)):
+        for part in blocks_of(in_place.drain(), BATCH_LOGS):
             self._share = part[0][0] / by_id.count
             yield [Log(log_id) for _, log_id in part]
 
-    async def _discovered(self) -> AsyncGenerator[list[Log | Mark], None]:
+    async def _discovered(self) -> AsyncGenerator[list[Log] | Mark, None]:
         """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
         try:
             async with aclosing(self._of_ranges()) as parts:
-                async for logs in parts:
-                    yield logs
+                async for part in parts:
+                    yield part
         except FatalError as error:
             if type(error) is not FatalError:
                 raise
             refusal = error  # the list is refused; a get may still be answered
         if job.has_get:
-            due = self._due.before(None)
-            while part := list(itertools.islice(due, BATCH_LOGS)):
-                yield [*part]
+            for logs in blocks_of(self._due.before(None), BATCH_LOGS):
+                yield logs
         if refusal:
             raise refusal
-        yield [WindowClosed(None)]
+        yield WindowClosed(None)
         if job.sweep and job.start is not None:
             async with aclosing(self._swept(job.sweep, job.start)) as swept:
                 async for item in swept:
-                    yield [item]
+                    yield [item] if isinstance(item, Log) else item
 
-    async def _of_ranges(self) -> AsyncGenerator[list[Log | Mark], None]:
+    async def _of_ranges(self) -> AsyncGenerator[list[Log] | Mark, None]:
         """The logs of the ranges that earlier runs could not read, and of the run's own."""
         job = self._job
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
@@ -443,26 +452,23 @@ class Extraction:
             async with aclosing(self._of_range(start, end)) as parts:
                 async for part in parts:
                     yield part
-            yield [RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)]
+            yield RangeRetried(EARLIEST if start is None else start, LATEST if end is None else end)
             if start is not None and not ranges and job.lookback is not None and start > self.now:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 
-    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log | Mark], None]:
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log] | Mark, None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
             async for listing in listings:
                 newest = None
-                logs = self._merged(listing)
-                while part := list(itertools.islice(logs, BATCH_LOGS)):
-                    newest = next((log.created for log in reversed(part) if log.is_discovered), newest)
-                    yield [log for log in part if not self._needs_no_fetch(log.log_id)]
-                marks: list[Log | Mark] = [
-                    RangeUnread(window.start, max(window.end, window.start + 1), error)
-                    for window, error in listing.unread
-                ]
-                yield [*marks, WindowClosed(newest)]
+                for logs in self._merged(listing):
+                    newest = next((log.created for log in reversed(logs) if log.is_discovered), newest)
+                    yield self._to_fetch(logs)
+                for window, error in listing.unread:
+                    yield RangeUnread(window.start, max(window.end, window.start + 1), error)
+                yield WindowClosed(newest)
 
     async def _swept(self, sweep: Sweep, end: int) -> AsyncGenerator[Log | Mark, None]:
         """Logs before `end` in the buckets that differ from what was emitted, and a mark after each bucket.
@@ -516,34 +522,56 @@ class Extraction:
         self.now = self._began + int(offset * SECOND)
         self.clock_ahead = -offset
 
-    def _needs_no_fetch(self, log_id: str) -> bool:
-        """Whether a log was emitted by an earlier run and is done with, or is pending and not due."""
-        if log_id in self._job.emitted:
-            return True
-        pending = self._job.pending.get(log_id)
-        return pending is not None and not pending.is_due(self.now, self._job.refresh)
+    def _to_fetch(self, logs: list[Log]) -> list[Log]:
+        """Those of logs that an earlier run is not done with, and that are not pending and not due."""
+        emitted, pending, now, refresh = self._job.emitted, self._job.pending, self.now, self._job.refresh
+        if not emitted and not pending:
+            return logs
+        return [
+            log
+            for log in logs
+            if log.log_id not in emitted and (log.log_id not in pending or pending[log.log_id].is_due(now, refresh))
+        ]
 
-    def _merged(self, listing: WindowListing) -> Iterator[Log]:
+    def _merged(self, listing: WindowListing) -> Iterator[list[Log]]:
         """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
-        due, has_get, is_read = self._due, self._job.has_get, not listing.unread
         self._listed.append(set())
-        before, seen = self._listed
-        has_due = bool(due)
-        for created, log_id, entry in listing.drain():
-            key = hash(log_id)
-            if key in seen or key in before:
-                continue  # its created_at changed between two pages
-            seen.add(key)
-            if has_due:
-                for log in due.before((created, log_id)):
-                    if has_get or (is_read and listing.window.holds(log.created or 0)):
-                        yield log
-                if not due.yields_to(log_id):
-                    continue
-            yield Log(log_id, created, entry, is_discovered=True)
+        blocks = map(self._not_listed_yet, listing.drain_blocks())
+        if self._due:
+            yield from blocks_of(self._merged_with_due(itertools.chain.from_iterable(blocks), listing), BATCH_LOGS)
+            return
+        for block in blocks:
+            yield [Log(log_id, created, entry, True) for created, log_id, entry in block]
+
+    def _merged_with_due(self, entries: Iterable[Entry], listing: WindowListing) -> Iterator[Log]:
+        due, has_get, is_read = self._due, self._job.has_get, not listing.unread
+        for created, log_id, entry in entries:
+            for log in due.before((created, log_id)):
+                if has_get or (is_read and listing.window.holds(log.created or 0)):
+                    yield log
+            if due.yields_to(log_id):
+                yield Log(log_id, created, entry, is_discovered=True)
         for log in due.before((listing.window.end, "")):
             if has_get or (is_read and listing.window.holds(log.created or 0)):
                 yield log
+
+    def _not_listed_yet(self, entries: list[Entry]) -> list[Entry]:
+        """Those of entries whose logs this window and the one before it have not shown.
+
+        The created_at of one that they have shown has changed between two pages.
+        """
+        before, seen = self._listed
+        ids = [hash(log_id) for _, log_id, _ in entries]
+        new = set(ids)
+        if len(new) == len(ids) and seen.isdisjoint(new) and before.isdisjoint(new):
+            seen |= new
+            return entries
+        unlike: list[Entry] = []
+        for key, entry in zip(ids, entries, strict=True):
+            if key not in seen and key not in before:
+                seen.add(key)
+                unlike.append(entry)
+        return unlike
 
 
 def _of_bucket(compared: Compared[Log]) -> Iterator[Log | BucketSwept]:

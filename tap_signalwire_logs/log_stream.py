@@ -140,10 +140,13 @@ class LogStream(SingerStream):
 
     def _decide_all(self, items: list[Item], state: LogState) -> list[bytes]:
         """The records to write of items."""
-        outcomes = [item for item in items if isinstance(item, Outcome)]
-        for outcome in outcomes:
-            self._decide(outcome, state)
-        return [record for outcome in outcomes if outcome.is_written for record in outcome.records]
+        records: list[bytes] = []
+        for item in items:
+            if isinstance(item, Outcome):
+                self._decide(item, state)
+                if item.is_written:
+                    records += item.records
+        return records
 
     def _decide(self, outcome: Outcome, state: LogState) -> None:
         """Decide whether a log is final, and whether its records are written."""
@@ -163,19 +166,7 @@ class LogStream(SingerStream):
     def _note(self, item: Item, state: LogState, report: _Report) -> None:
         """Keep in the state what came of an item, and in the report what did not come."""
         if isinstance(item, Outcome):
-            log = item.log
-            if log.is_discovered:
-                state.advance(log.created)
-            if item.is_refreshed and item.is_written:
-                report.refreshed += len(item.records)
-            if item.error is not None:
-                self._note_failure(item, item.error, state, report)
-            else:
-                self._note_success(item, state)
-            if item.fields is not None and log.log_id not in state.pending:
-                self._add_to_digests(item, state)
-            if log.is_swept:
-                report.swept_records += len(item.records)
+            self._note_outcome(item, state, report)
         elif isinstance(item, RangeUnread):
             report.range_unread(item, is_kept=state.range_unread(item.start, item.end))
         elif isinstance(item, RangeRetried):
@@ -185,11 +176,25 @@ class LogStream(SingerStream):
         else:
             self._note_sweep(item, state, report)
 
+    def _note_outcome(self, outcome: Outcome, state: LogState, report: _Report) -> None:
+        log = outcome.log
+        if log.is_discovered:
+            state.advance(log.created)
+        if outcome.error is not None:
+            self._note_failure(outcome, outcome.error, state, report)
+        elif outcome.is_final and not outcome.is_refreshed:
+            state.done_with(log.log_id, log.created)
+        else:
+            self._note_success(outcome, state)
+        if outcome.is_refreshed and outcome.is_written:
+            report.refreshed += len(outcome.records)
+        if outcome.fields is not None and log.log_id not in state.pending:
+            self._add_to_digests(outcome, state)
+        if log.is_swept:
+            report.swept_records += len(outcome.records)
+
     def _note_success(self, outcome: Outcome, state: LogState) -> None:
         log_id, is_final = outcome.log.log_id, outcome.is_final
-        if is_final and not outcome.is_refreshed:
-            state.done_with(log_id, outcome.log.created)
-            return
         is_rare = not is_final and self.is_rare(outcome.fields)
         if outcome.is_written:
             state.emitted(log_id, _created(outcome), outcome.digest, is_final=is_final, is_rare=is_rare)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tap_signalwire_logs.errors import RequestError
 
     Fields = Any
@@ -46,7 +48,7 @@ class Outcome(msgspec.Struct):
     """
 
     log: Log
-    records: list[bytes] = []  # copied for each
+    records: Sequence[bytes] = ()
     fields: Fields = None
     error: RequestError | None = None
     digest: str = ""

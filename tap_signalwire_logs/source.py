@@ -57,8 +57,9 @@ class LogSource:
         """What comes of each log without a request; None where it takes one."""
         if not self._takes_entries:
             return [None] * len(logs)
-        records = iter(self._decoder.many([log.entry for log in logs if log.entry is not None]))
-        return [self._not_listed(log) if log.entry is None else _outcome(log, next(records)) for log in logs]
+        jsons, values = self._decoder.many([log.entry for log in logs if log.entry is not None])
+        of_entries = zip(zip(jsons), values, strict=True)
+        return [Outcome(log, *next(of_entries)) if log.entry else self._not_listed(log) for log in logs]
 
     def _not_listed(self, log: Log) -> Outcome | None:
         """What comes of a log that has no list entry."""
@@ -187,11 +188,6 @@ class SubresourceSource(LogSource):
         record = self._record_decoder(encode_json({**key, **fields, **key}))
         assert record is not None  # noqa: S101 - it is an object
         return record.json
-
-
-def _outcome(log: Log, record: DecodedRecord | None) -> Outcome:
-    record = _checked(record)
-    return Outcome(log, [record.json], record.fields)
 
 
 def _checked(record: DecodedRecord | None) -> DecodedRecord:
