@@ -454,7 +454,8 @@ def test_a_log_that_a_list_showed_is_gone_only_when_two_runs_do_not_find_it(
 @pytest.mark.parametrize("on_missing", ["warn", "fail"])
 def test_a_configured_log_that_is_no_longer_kept_is_missing(on_missing: str, tmp_path: Path) -> None:
     with Simulator(messages=100, seed=7, days=40) as sim:
-        ids = sorted(sim.truth(), key=lambda log_id: sim.truth()[log_id]["created_at"])
+        truth = sim.truth()
+        ids = sorted(truth, key=lambda log_id: truth[log_id]["created_at"])
         sim.history_limit = (sim.clock - timedelta(days=20)).date()
         run = run_tap(tmp_path, config_for(sim, message_log_ids=[ids[0], ids[-1]], on_missing=on_missing))
         assert list(run.by_id) == [ids[-1]]

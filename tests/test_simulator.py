@@ -314,7 +314,8 @@ def test_logs_of_a_family_change_in_these_fields_as_the_clock_moves(family: str)
             sim.advance(seconds=11)
             after = sim.truth(family=family)
             for log_id in before.keys() & after:
-                changed |= {name for name in before[log_id] if before[log_id][name] != after[log_id][name]}
+                if before[log_id] != after[log_id]:
+                    changed |= {name for name in before[log_id] if before[log_id][name] != after[log_id][name]}
             before = after
         assert changed == CHANGES[family]
         assert before.keys() - first.keys()

@@ -137,7 +137,8 @@ def test_a_log_that_was_deleted_comes_as_deleted_or_is_counted(
     include_deleted: bool, space: Simulator, tmp_path: Path
 ) -> None:
     first = synced(tmp_path, space, include_deleted=include_deleted)
-    gone = sorted(space.truth(), key=lambda log_id: space.truth()[log_id]["created_at"])[300]
+    truth = space.truth()
+    gone = sorted(truth, key=lambda log_id: truth[log_id]["created_at"])[300]
     space.delete(gone)
     run = again(tmp_path, space, first, include_deleted=include_deleted)
     if include_deleted:

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+import msgspec
+
 from tests.simulator.families import FAMILIES, MESSAGES, SCOPES
 from tests.simulator.families.log import NOW, PROJECT_ID
 from tests.simulator.faults import Fault
@@ -150,6 +152,8 @@ class Simulator:
         self.population = self._logs[MESSAGES.name].population
         self._by_path = {logs.family.path: logs for logs in self._logs.values()}
         self._parts = {parts.part.name: (logs, parts) for logs in self._logs.values() for parts in logs.parts.values()}
+        self._decoded: dict[bytes, dict[str, Any]] = {}
+        """What the logs that were shown last are as dictionaries: most are so again."""
         self._chance = random.Random(seed)
         self._clock = micros(start)
         self._port = port
@@ -223,8 +227,10 @@ class Simulator:
         if family in self._parts:
             return self._truth_of_parts(family)
         shown = list(self._visible(self._logs[family], *EVER, self._clock, None, include_deleted=include_deleted))
-        bodies = json.loads(b"[%b]" % b",".join([log.body for log in shown]), parse_float=Decimal)
-        return {log.id: body for log, body in zip(shown, bodies, strict=True)}
+        new = [log.body for log in shown if log.body not in self._decoded]
+        decoded = self._decoded | dict(zip(new, _decode(b"[%b]" % b",".join(new)), strict=True))
+        self._decoded = {log.body: decoded[log.body] for log in shown}
+        return {log.id: dict(self._decoded[log.body]) for log in shown}
 
     def fault(self, kind: str, **details: Any) -> Fault:
         """Script a fault; see `Fault`."""
@@ -259,7 +265,7 @@ class Simulator:
     def _truth_of_parts(self, name: str) -> dict[Any, dict[str, Any]]:
         logs, parts = self._parts[name]
         shown = self._visible(logs, *EVER, self._clock, None, include_deleted=False)
-        answers = {log.id: json.loads(parts.answer(log, self._clock), parse_float=Decimal) for log in shown}
+        answers = {log.id: _decode(parts.answer(log, self._clock)) for log in shown}
         return {(log_id, place): entry for log_id in answers for place, entry in enumerate(answers[log_id]["data"])}
 
     def _asks(self, request: Request) -> tuple[str, bool]:
@@ -454,6 +460,9 @@ class Simulator:
             transport.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
+
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 @lru_cache

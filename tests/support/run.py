@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tests.support.clock.__main__ import shifted
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ WRITES_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 SCRIPTS = Path(sys.executable).parent
 TIMEOUT_SECONDS = 240
 
-_decode = json.JSONDecoder(parse_float=Decimal).decode
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 @dataclass(frozen=True)

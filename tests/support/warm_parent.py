@@ -23,7 +23,7 @@ from typing import Any
 
 import time_machine
 
-from tests.support.warm.server import open_standard_streams
+from tests.support.warm.server import open_standard_streams, run_to_end
 
 MODULE = "tap_signalwire_logs"
 MAX_REQUEST_BYTES = 1 << 20
@@ -104,7 +104,7 @@ def main() -> None:
     request = serve(requests)
     if request:
         become(request)
-        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+        run_to_end(lambda: runpy.run_module(MODULE, run_name="__main__", alter_sys=True))
 
 
 if __name__ == "__main__":
