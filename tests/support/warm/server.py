@@ -179,15 +179,21 @@ def open_standard_streams() -> None:
 def main() -> None:
     """Import the modules, and serve."""
     path = Path(sys.argv[1])
-    for module in sys.argv[2:]:
-        with suppress(ImportError):  # another version of the command may do without it
-            importlib.import_module(module)
-    if threading.active_count() > 1:
-        return  # a fork would lose the other threads
-    # No run is to look through, and so to copy, what was imported.
-    gc.collect()
-    gc.freeze()
-    request = Server(path).serve()
+    server = None
+    try:
+        for module in sys.argv[2:]:
+            with suppress(ImportError):  # another version of the command may do without it
+                importlib.import_module(module)
+        # No run is to look through, and so to copy, what was imported.
+        gc.collect()
+        gc.freeze()
+        if threading.active_count() == 1:  # a fork would lose the other threads
+            server = Server(path)
+    finally:
+        if server is None:
+            with suppress(OSError):  # the tests are over
+                path.with_suffix(".failed").touch()
+    request = server and server.serve()
     if request:
         become(request)
 

@@ -2,8 +2,8 @@
 
 Each Python process of the tests begins with this, from `PYTHONPATH` or a `.pth` file. One that was started for a
 command of `COMMANDS` hands its arguments, environment, folder, limits and standard streams to the process that has
-imported it (`server.py`), passes signals on, and ends as the run ends. Where there is no such process, the command
-starts as ever; its second start makes one.
+imported it (`server.py`), passes signals on, and ends as the run ends. The first start makes that process and waits for
+it, as it would for its own imports; where there can be none, the command starts as ever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ COMMANDS = {
         *("libcst", "opentelemetry.metrics", "pydantic", "rich_argparse", "sqlalchemy.ext.asyncio", "structlog"),
     ),
     "dbt": ("dbt.cli.main",),
-    "meltano": ("meltano.cli",),
+    "meltano": (
+        *("meltano.cli", "alembic.command", "anyio._backends._asyncio"),
+        *("sqlalchemy.dialects.mssql", "sqlalchemy.dialects.sqlite"),
+    ),
     "tap-signalwire-logs": ("tap_signalwire_logs.tap", "tap_signalwire_logs.client"),
     "tap-signalwire-logs-verify": ("tap_signalwire_logs.verify",),
     "tap_signalwire_logs": ("tap_signalwire_logs.tap", "tap_signalwire_logs.client"),
@@ -33,6 +36,7 @@ READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
 """Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
 
 LENGTH_BYTES = 8
+START_SECONDS = 60
 
 
 def _command() -> str | None:
@@ -51,11 +55,12 @@ def _stand_in(command: str, folder: str) -> None:
     from binascii import crc32
 
     start = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(READ_AT_START)]
-    key = "\0".join([sys.executable, sys.orig_argv[1], command, *start])
+    # Links to one environment are the same one.
+    python = f"{os.path.realpath(sys.prefix)}/bin/{sys.executable.rpartition('/')[2]}"
+    key = "\0".join([python, str(sys.orig_argv[1] == "-m"), command, *start])
     path = f"{folder}/{crc32(os.fsencode(key)):08x}"
-    if os.access(path, os.W_OK):
+    if _is_there(path, python, command):
         _hand_over(path)
-    _prepare(path, command)
 
 
 def _hand_over(path: str) -> None:
@@ -99,28 +104,36 @@ def _end_as(code: int) -> None:
     os._exit(code)
 
 
-def _prepare(path: str, command: str) -> None:
-    """Make the warm process, if this is the command's second start."""
-    for start in ("first", "second"):
-        try:
-            os.close(os.open(f"{path}.{start}", os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        except OSError:
-            return  # the folder is gone: the tests are over
-        if start == "second":
-            _start_server(path, command)
-        return
+def _is_there(path: str, python: str, command: str) -> bool:
+    """Whether the warm process is there, once it has been made."""
+    import time
+
+    if os.access(path, os.W_OK):
+        return True
+    try:
+        os.close(os.open(f"{path}.first", os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError:
+        return False  # the folder is gone: the tests are over
+    else:
+        _start_server(path, python, command)
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and not os.access(f"{path}.failed", os.F_OK):
+        if os.access(path, os.W_OK):
+            return True
+        time.sleep(0.02)
+    return False
 
 
-def _start_server(path: str, command: str) -> None:
+def _start_server(path: str, python: str, command: str) -> None:
     """Start it as nobody's child, with nothing of this process's but its environment."""
     server = __file__.replace("sitecustomize.py", "server.py")
     streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
-    arguments = [sys.executable, server, path, *COMMANDS[command]]
+    arguments = [python, server, path, *COMMANDS[command]]
     if not os.fork():
         os.setsid()
-        os.posix_spawn(sys.executable, arguments, {**os.environ, "TESTS_WARM": ""}, file_actions=streams)
+        os.posix_spawn(python, arguments, {**os.environ, "TESTS_WARM": ""}, file_actions=streams)
         os._exit(0)
     os.wait()
 
