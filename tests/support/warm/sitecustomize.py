@@ -18,7 +18,10 @@ COMMANDS = {
         *("aiosqlite", "alembic.command", "arrow", "croniter", "dill", "fsspec", "httpx", "jinja2", "jsonschema"),
         *("libcst", "opentelemetry.metrics", "pydantic", "rich_argparse", "sqlalchemy.ext.asyncio", "structlog"),
     ),
-    "dbt": ("dbt.cli.main",),
+    "dbt": (
+        *("dbt.cli.main", "dbt.task.build", "babel.dates", "dbt_common.clients.agate_helper"),
+        *("google.protobuf.descriptor_pb2", "sqlparse"),
+    ),
     "meltano": (
         *("meltano.cli", "alembic.command", "anyio._backends._asyncio"),
         *("sqlalchemy.dialects.mssql", "sqlalchemy.dialects.sqlite"),
