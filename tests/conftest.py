@@ -29,9 +29,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three processes for each core: many tests wait, for a timeout or for another process."""
+    """Three processes for each core: many tests wait, for a timeout or for another process.
+
+    No more than 16: from there on the longest group of tests is what the others wait for.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 3 * (cores or 1)
+    return min(3 * (cores or 1), 16)
 
 
 @pytest.hookimpl(optionalhook=True)
