@@ -328,7 +328,6 @@ FITTING = f'{{"id":"{ID}","at":"2026-01-31T08:00:00Z","url":"https://e.com/","ch
         pytest.param(f'{{"id":"{ID}",\n"count":1}}', id="two lines"),
         pytest.param(f'{{"id":"{ID}","count":1.5}}', id="a number of another kind"),
         pytest.param(f'{{"id":"{ID}","new":1}}', id="a field that the schema lacks"),
-        pytest.param("null", id="no object"),
         pytest.param(FITTING, id="nothing odd"),
     ],
 )
@@ -337,11 +336,18 @@ def test_many_records_are_the_same_as_one_by_one(odd: str, has_free: bool) -> No
     properties = {name: of for name, of in SCHEMA["properties"].items() if has_free or name != "free"}
     schema = {**SCHEMA, "properties": properties}
     bodies = [FITTING.encode(), odd.encode(), FITTING.encode()]
-    one_by_one = [record for body in bodies if (record := RecordDecoder(schema, "logs")(body))]
+    one_by_one: list[Any] = [RecordDecoder(schema, "logs")(body) for body in bodies]
     jsons, fields = RecordDecoder(schema, "logs").many(bodies)
     assert list(jsons) == [record.json for record in one_by_one]
     assert msgspec.to_builtins(fields) == [msgspec.to_builtins(record.fields) for record in one_by_one]
     assert RecordDecoder(schema, "logs").many([]) == ([], [])
+
+
+def test_of_many_records_none_takes_the_place_of_what_is_no_object() -> None:
+    decode = RecordDecoder(SCHEMA, "logs")
+    assert decode(b"null") is None
+    with pytest.raises(msgspec.ValidationError, match="no JSON object"):
+        decode.many([FITTING.encode(), b"null", FITTING.encode()])
 
 
 @pytest.mark.parametrize("source", ["get", "list"])
