@@ -27,7 +27,8 @@ STATE_ID = "dev:tap-signalwire-logs-to-target-jsonl"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-duckdb", "target-jsonl")
+    loaders = ("target-duckdb", "target-jsonl", "target-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), *loaders, "dbt-duckdb", "dbt-postgres")
 
 
 @pytest.fixture

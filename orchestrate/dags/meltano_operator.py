@@ -22,6 +22,9 @@ NOT_RETRIED = {
 class MeltanoOperator(BashOperator):
     """A bash operator that fails at once, whatever its `retries`, for an exit code that would come again."""
 
+    template_ext = ()
+    """No value names a template file: the bash operator takes each that ends in `.sh` for one, even Meltano's path."""
+
     def __init__(self, **options: Any) -> None:
         """Take what the bash operator takes."""
         super().__init__(**{"skip_on_exit_code": list(NOT_RETRIED), **options})

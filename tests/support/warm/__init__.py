@@ -8,6 +8,7 @@ streams are the run's. A test that kills what a command has started is marked `r
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -47,3 +48,17 @@ def enable_in(environment: Path) -> None:
     """Let the commands of a virtual environment be run so, whatever becomes of `PYTHONPATH` on the way to them."""
     for packages in environment.glob("lib/python*/site-packages"):
         (packages / "warm.pth").write_text(f"{FOLDER}\nimport sitecustomize\n", encoding="utf-8")
+
+
+def passed_on(command: Path) -> Path:
+    """A script that runs a command so wherever it is started from: Meltano takes `PYTHONPATH` from its plugins."""
+    if not _folder:
+        return command
+    script = Path(_folder, f"{command.name}.sh")
+    if not script.exists():
+        made = script.with_suffix(f".{os.getpid()}")
+        path = shlex.quote(os.environ["PYTHONPATH"])
+        made.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {command} "$@"\n', encoding="utf-8")
+        made.chmod(0o700)
+        made.rename(script)
+    return script

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 
-# The DuckDB loader is none of them: where duckdb was imported before the fork, a run now and then ended in an abort.
 COMMANDS = {
     # Airflow's own modules read its settings as they are imported.
     "airflow": (
@@ -31,6 +30,9 @@ COMMANDS = {
     "tap_signalwire_logs": ("tap_signalwire_logs.tap", "tap_signalwire_logs.client"),
     "tap_signalwire_logs.verify": ("tap_signalwire_logs.verify",),
     "target-bigquery-strict": ("target_bigquery.target",),
+    # All but duckdb: where that was imported before the fork, a run now and then ended in an abort.
+    "target-duckdb": ("dateutil.parser", "importlib.metadata", "jsonschema", "logging.config", "uuid"),
+    "target-jsonl": ("target_jsonl",),
     "target-postgres": ("target_postgres.target",),
 }
 """Commands, as scripts or behind `-m`, and the modules that are imported for each."""
@@ -49,7 +51,7 @@ def _command() -> str | None:
         name = "".join(arguments[2:3])
     else:
         folder, _, name = "".join(arguments[1:2]).rpartition("/")
-        if folder != f"{sys.prefix}/bin":
+        if name not in COMMANDS or os.path.realpath(folder) != f"{os.path.realpath(sys.prefix)}/bin":
             return None
     return name if name in COMMANDS else None
 
