@@ -182,6 +182,13 @@ for code in (0, 1, 78, 126, 127, 143):
         outcomes[code] = "tried again"
 print(json.dumps(outcomes))
 """
+RENDERED = """
+import json, sys
+from meltano_operator import MeltanoOperator
+operator = MeltanoOperator(task_id="run", bash_command="true", env=json.loads(sys.argv[1]))
+operator.render_template_fields({})
+print(json.dumps(operator.env))
+"""
 LOADED = """
 import json, runpy, sys
 found = {}
@@ -203,6 +210,12 @@ def test_what_no_retry_mends_fails_at_once(commands: Path, tmp_path: Path) -> No
         "143": "tried again",
         **dict.fromkeys(("78", "126", "127"), "failed at once"),
     }
+
+
+def test_a_variable_may_name_a_script(commands: Path, tmp_path: Path) -> None:
+    named = {"MELTANO_EXECUTABLE": "/opt/meltano.sh", "BASH_ENV": "own.bash"}
+    dags = str(ROOT / "orchestrate" / "dags")
+    assert _in_airflow(commands, tmp_path, RENDERED, json.dumps(named), PYTHONPATH=dags) == named
 
 
 @pytest.mark.parametrize(
