@@ -57,8 +57,8 @@ def passed_on(command: Path) -> Path:
     script = Path(_folder, f"{command.name}.sh")
     if not script.exists():
         made = script.with_suffix(f".{os.getpid()}")
-        path = shlex.quote(os.environ["PYTHONPATH"])
-        made.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {command} "$@"\n', encoding="utf-8")
+        path, quoted = shlex.quote(os.environ["PYTHONPATH"]), shlex.quote(str(command))
+        made.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {quoted} "$@"\n', encoding="utf-8")
         made.chmod(0o700)
         made.rename(script)
     return script
