@@ -17,7 +17,7 @@ if [ ! -f "$project/meltano.yml" ]; then
 fi
 cd "$project"
 if ! command -v "$meltano" >/dev/null; then
-  echo "$meltano: not found; set MELTANO_EXECUTABLE, where tasks run, to the path of Meltano's command" >&2
+  echo "$meltano: not found, or not executable; set MELTANO_EXECUTABLE, where tasks run, to the path of Meltano's command" >&2
   exit "$NO_MELTANO"
 fi
 mkdir -p .meltano

@@ -450,11 +450,12 @@ def _loader(name: str, config: str | None, python: str | None) -> Loader:
 
 
 def _meltano_settings(name: str, project: str) -> Record:
-    meltano = shutil.which(os.environ.get("MELTANO_EXECUTABLE") or "meltano")
-    if not meltano:
-        message = "meltano is not on the PATH: name it in MELTANO_EXECUTABLE, or give --target-config and --python"
+    meltano = os.environ.get("MELTANO_EXECUTABLE") or "meltano"
+    if not (path := shutil.which(meltano)):
+        advice = "set MELTANO_EXECUTABLE to the path of Meltano's command, or give --target-config and --python"
+        message = f"{meltano}: not found, or not executable; {advice}"
         raise VerifyError(message)
-    command = [meltano, "invoke", "--dump=config", name]
+    command = [path, "invoke", "--dump=config", name]
     done = subprocess.run(command, cwd=project, capture_output=True, check=False)  # noqa: S603 - the operator's own Meltano
     try:
         settings: Record = json.loads(done.stdout)

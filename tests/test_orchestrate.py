@@ -68,6 +68,13 @@ def test_without_meltano_it_says_so_and_ends_with_127(project: Path) -> None:
     assert "set MELTANO_EXECUTABLE" in run.stderr
 
 
+def test_a_meltano_that_is_not_executable_is_named_with_what_to_do(project: Path) -> None:
+    (project / "stand-in").write_text("", encoding="utf-8")
+    run = _run(project, None)
+    assert run.returncode == 127
+    assert run.stderr.startswith(f"{project / 'stand-in'}: not found, or not executable; set MELTANO_EXECUTABLE")
+
+
 @pytest.mark.parametrize("root", ["", "/nowhere"])
 def test_without_a_project_it_names_the_variable(root: str) -> None:
     variables = environment(MELTANO_PROJECT_ROOT=root, MELTANO_EXECUTABLE="true")

@@ -16,7 +16,7 @@ import pytest
 from tests.simulator import MISSING, Simulator
 from tests.support.environments import BELOW_3_14, environment_of
 from tests.support.pipeline import ROOT, Pipeline, credentials
-from tests.support.run import STREAMS, config_for, run_tap
+from tests.support.run import STREAMS, config_for, environment, run_tap, write_json
 from tests.support.subject import catalog_with
 from tests.support.verify import COMMAND, Loader, delete_lines
 
@@ -276,6 +276,19 @@ def test_options_that_can_t_be_right_are_refused(options: list[str], why: str, t
     done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert why in done.stderr
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["not executable", "not there"])
+def test_a_meltano_that_can_t_be_run_is_named_with_what_to_do(is_there: bool, sim: Simulator, tmp_path: Path) -> None:
+    meltano = tmp_path / "meltano"
+    if is_there:
+        meltano.touch()
+    config = write_json(tmp_path / "config.json", config_for(sim))
+    variables = environment(MELTANO_PROJECT_ROOT=str(tmp_path), MELTANO_EXECUTABLE=str(meltano))
+    command = [*COMMAND, "--config", config, "--start", "2026-01-01", "target-duckdb"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 2
+    assert f"{meltano}: not found, or not executable; set MELTANO_EXECUTABLE" in done.stderr
 
 
 def test_the_document_names_every_option() -> None:
