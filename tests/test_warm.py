@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import warm
-from tests.support.run import COMMAND, environment, started
+from tests.support.run import COMMAND, SCRIPTS, environment, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +89,23 @@ def test_a_run_that_is_killed_ends_what_stands_in_for_it_likewise(
         (run,) = _runs(variables)
         subprocess.run(["kill", "-KILL", str(run)], check=True)
         assert process.wait(WAIT_SECONDS) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("through", ["a link to its environment", "what takes PYTHONPATH away"])
+def test_a_command_is_warm_however_it_is_reached(
+    through: str, variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = SCRIPTS / "tap-signalwire-logs"
+    own = {**variables, warm.VARIABLE: str(tmp_path)}
+    if through.startswith("a link"):
+        (tmp_path / "link").symlink_to(SCRIPTS.parent)
+        script = tmp_path / "link" / "bin" / script.name
+    else:
+        monkeypatch.setattr(warm, "_folder", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", own.pop("PYTHONPATH"))
+        script = warm.passed_on(script)
+    subprocess.run([script, "--version"], env=own, check=True, capture_output=True)
+    assert any(path.is_socket() for path in tmp_path.iterdir())
 
 
 def _runs(variables: dict[str, str]) -> list[int]:

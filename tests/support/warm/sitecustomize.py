@@ -48,12 +48,12 @@ def _command() -> str | None:
     """The command that this process was started for, where it is one of `COMMANDS`."""
     arguments = sys.orig_argv
     if arguments[1:2] == ["-m"]:
-        name = "".join(arguments[2:3])
+        name, is_ours = "".join(arguments[2:3]), True
     else:
         folder, _, name = "".join(arguments[1:2]).rpartition("/")
-        if name not in COMMANDS or os.path.realpath(folder) != f"{os.path.realpath(sys.prefix)}/bin":
-            return None
-    return name if name in COMMANDS else None
+        # The environment may be reached through a link.
+        is_ours = os.path.realpath(folder) == f"{os.path.realpath(sys.prefix)}/bin"
+    return name if is_ours and name in COMMANDS else None
 
 
 def _stand_in(command: str, folder: str) -> None:
