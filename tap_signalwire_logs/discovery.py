@@ -14,12 +14,10 @@ import re
 from collections import deque
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from tap_signalwire_logs.entries import decode_entry
 from tap_signalwire_logs.errors import (
     FatalError,
     HistoryLimitError,
@@ -46,11 +44,11 @@ from tap_signalwire_logs.windows import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from tap_signalwire_logs.client import Client
-    from tap_signalwire_logs.pagination import Page
+    import msgspec
 
-    Entry = tuple[int, str, bytes]
-    """A log that the list showed: created_at (the window's start where it has none), ID, and its JSON."""
+    from tap_signalwire_logs.client import Client
+    from tap_signalwire_logs.entries import Entry, EntryReader
+    from tap_signalwire_logs.pagination import Page
 
 logger = logging.getLogger("tap-signalwire-logs.discovery")
 
@@ -86,13 +84,6 @@ NARROW = 4 * DAY
 
 ENTRIES_IN_MEMORY = 100
 PAGES_TO_KNOW_THE_ORDER = 2
-
-
-class ListEntry(msgspec.Struct, frozen=True):
-    """What every entry of a list has, whatever its family."""
-
-    id: Any = None
-    created_at: Any = None
 
 
 @dataclass
@@ -155,8 +146,9 @@ class _Split:
 class _Reading:
     """What the pages of one window have shown so far."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, reader: EntryReader) -> None:
         self.window = window
+        self._reader = reader
         self.entries: ExternalSorter[Entry] = ExternalSorter(itemgetter(0, 1), run_length=ENTRIES_IN_MEMORY)
         self.undated: list[tuple[str, bytes]] = []
         """Entries without a date-time in created_at: when they were created is for the get to tell."""
@@ -179,23 +171,24 @@ class _Reading:
     def take(self, raws: list[msgspec.Raw]) -> tuple[None, int]:
         """Take a page's entries, those that lie in the window."""
         undated_before = len(self.undated)
-        entries = _plain_entries(raws)
+        jsons = list(map(bytes, raws))
+        entries = self._reader.read(jsons)
         if entries is None:
-            entries = self._sift(raws)
-        instants = [created for created, _, _ in entries]
+            entries = self._sift(jsons)
+        instants = [entry[0] for entry in entries]
         self._note_order(instants)
         self.instants = instants
         self.count += len(raws)
         self.pages += 1
         self._keep(entries, instants)
-        ids = [log_id for _, log_id, _ in entries] + [log_id for log_id, _ in self.undated[undated_before:]]
+        ids = [entry[1] for entry in entries] + [log_id for log_id, _ in self.undated[undated_before:]]
         return None, hash(tuple(ids)) if ids else 0
 
-    def _sift(self, raws: list[msgspec.Raw]) -> list[Entry]:
+    def _sift(self, jsons: list[bytes]) -> list[Entry]:
         """The entries that have an ID and a date-time; the others are put aside."""
         entries: list[Entry] = []
-        for raw in raws:
-            entry = _decode_entry(raw)
+        for json in jsons:
+            entry = decode_entry(json)
             created: int | None = None
             with suppress(ValueError):
                 created = parse_instant(entry.created_at)
@@ -203,9 +196,9 @@ class _Reading:
                 if created is None or self.window.holds(created):
                     self.unusable.append(created)
             elif created is None:
-                self.undated.append((entry.id, bytes(raw)))
+                self.undated.append((entry.id, json))
             else:
-                entries.append((created, entry.id, bytes(raw)))
+                entries.append((created, entry.id, json, False))
         return entries
 
     def _keep(self, entries: list[Entry], instants: list[int]) -> None:
@@ -230,7 +223,7 @@ class _Reading:
 
     def listing(self, window: Window, path: str, failure: Exception | None = None) -> WindowListing:
         """What was read, as the listing of a window; the entries without a date come at its start."""
-        self.entries.extend([(window.start, log_id, raw) for log_id, raw in self.undated])
+        self.entries.extend([(window.start, log_id, json, False) for log_id, json in self.undated])
         unread = [(window, failure)] if failure else []
         for created in [] if failure else self.unusable[:MAX_NAMED]:
             place = window if created is None else Window(created, created + 1)
@@ -245,6 +238,7 @@ class Discovery:
     Args:
         client: The Space.
         path: The list endpoint.
+        reader: Reads the entries of pages.
         page_size: Logs on one page.
         include_deleted: Whether deleted logs are listed too.
         windows_at_once: Windows that are listed side by side.
@@ -255,6 +249,7 @@ class Discovery:
         self,
         client: Client,
         path: str,
+        reader: EntryReader,
         *,
         page_size: int,
         include_deleted: bool,
@@ -263,6 +258,7 @@ class Discovery:
     ) -> None:
         self._client = client
         self._path = path
+        self._reader = reader
         self._page_size = page_size
         self._include_deleted = include_deleted
         self._max_at_once = windows_at_once
@@ -338,7 +334,7 @@ class Discovery:
 
         def take(raws: list[msgspec.Raw]) -> tuple[None, int]:
             nonlocal found
-            entries = [(_decode_entry(raw), raw) for raw in raws]
+            entries = [(decode_entry(raw), raw) for raw in raws]
             for entry, raw in entries:
                 if isinstance(entry.id, str) and entry.id.lower() == log_id.lower():
                     found = bytes(raw)
@@ -382,14 +378,14 @@ class Discovery:
         if part.is_suspect:
             attempt = replace(attempt, tries=PROBE_TRIES, times_again=0, is_suspect=True)
         while True:
-            reading = _Reading(attempt.window)
+            reading = _Reading(attempt.window, self._reader)
             try:
                 outcome = await self._read(reading, attempt)
             except HistoryLimitError as error:
                 reading.entries.close()
                 narrowed = self._within_retention(attempt.window, error)
                 if narrowed is None:
-                    return _Reading(attempt.window).listing(attempt.window, self._path)
+                    return _Reading(attempt.window, self._reader).listing(attempt.window, self._path)
                 attempt.window = narrowed
             except (RequestError, PaginationError) as failure:
                 outcome = await self._after_failure(reading, failure, attempt)
@@ -513,7 +509,7 @@ class Discovery:
         def take(raws: list[msgspec.Raw]) -> tuple[None, int]:
             for raw in raws:
                 with suppress(ValueError):
-                    found.append(parse_instant(_decode_entry(raw).created_at))
+                    found.append(parse_instant(decode_entry(raw).created_at))
             return None, 0
 
         second = Window(instant // SECOND * SECOND, instant // SECOND * SECOND + SECOND)
@@ -615,32 +611,3 @@ def _history_limit(error: HistoryLimitError) -> _HistoryLimit:
     with suppress(ValueError):
         instant = parse_instant(date.group()) if date else None
     return _HistoryLimit(error.limit, instant, CREATED_BEFORE in str(error))
-
-
-_decode_entry = msgspec.json.Decoder(ListEntry).decode
-
-
-class _PlainEntry(msgspec.Struct, gc=False):
-    """What nearly every entry is like: this is checked and read for a whole page at a time."""
-
-    id: str
-    created_at: Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-def _plain_entries(raws: list[msgspec.Raw]) -> list[Entry] | None:
-    """The entries of a page; None where one has no ID that a request could name, or no whole second of UTC."""
-    try:
-        plain = _decode_plain(b"[%b]" % b",".join(raws))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    ids = [entry.id for entry in plain]
-    instants = [entry.created_at for entry in plain]
-    if {at.tzinfo for at in instants} - {timezone.utc} or not all(map(SAFE_ID.fullmatch, ids)):
-        return None
-    seconds = list(map(datetime.timestamp, instants))
-    if not all(map(float.is_integer, seconds)):
-        return None
-    return [(int(at) * SECOND, log_id, bytes(raw)) for at, log_id, raw in zip(seconds, ids, raws, strict=True)]
-
-
-_decode_plain = msgspec.json.Decoder(list[_PlainEntry]).decode

@@ -24,23 +24,26 @@ from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND
 from tap_signalwire_logs.logs import (
     Batch,
     BucketSwept,
+    FinalLogs,
     Log,
     Outcome,
     RangeRetried,
     RangeUnread,
     SweptUntil,
     WindowClosed,
+    count,
 )
 from tap_signalwire_logs.windows import TARGET_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Self
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.digests import Compared, Digests
-    from tap_signalwire_logs.discovery import Entry, WindowListing
+    from tap_signalwire_logs.discovery import WindowListing
+    from tap_signalwire_logs.entries import Entry, EntryReader
     from tap_signalwire_logs.logs import Item, Mark
     from tap_signalwire_logs.source import LogSource
     from tap_signalwire_logs.state import PendingLog
@@ -144,6 +147,14 @@ class RefreshQueue:
         """Whether there were any."""
         return bool(self._left or self._handed_on)
 
+    def concerns(self, entries: Sequence[Entry]) -> bool:
+        """Whether any of listed logs in a row is one of these, or one of these comes before the last of them."""
+        if not self or not entries:
+            return False
+        ids = {entry[1] for entry in entries}
+        is_before = bool(self._queue and self._queue[0] < entries[-1][:2])
+        return is_before or not (ids.isdisjoint(self._left) and ids.isdisjoint(self._handed_on))
+
     def before(self, place: tuple[int, str] | None) -> Iterator[Log]:
         """Those before a place of the order, or all that are left."""
         while self._queue and (place is None or self._queue[0] < place):
@@ -210,8 +221,9 @@ class Extraction:
 
     Args:
         job: What to extract.
-        client: Makes the client; called on the network thread.
-        source: Makes the source of records of a client and a discovery.
+        client: The Space.
+        reader: Reads the entries of lists.
+        source: Makes the source of records of a discovery.
         began: This machine's time at the start of the run, in microseconds since 1970.
         name: The stream's name.
     """
@@ -221,6 +233,7 @@ class Extraction:
         job: Job,
         *,
         client: Client,
+        reader: EntryReader,
         source: Callable[[Discovery], LogSource],
         began: int,
         name: str,
@@ -238,6 +251,7 @@ class Extraction:
         self._discovery = Discovery(
             client,
             job.path,
+            reader,
             page_size=job.page_size,
             include_deleted=job.include_deleted,
             windows_at_once=WINDOWS_AT_ONCE if job.takes_entries else 1,
@@ -347,11 +361,11 @@ class Extraction:
         self._is_scheduled = True
         self._news.set()
 
-    def _put_in_line(self, part: list[Log] | Mark) -> None:
-        """Begin what leads to the outcome of each log; a mark is one already."""
+    def _put_in_line(self, part: list[Log] | FinalLogs | Mark) -> None:
+        """Begin what leads to the outcome of each log; the others are one already."""
         if not isinstance(part, list):
             self._line.append([part])
-            self._ahead += 1
+            self._ahead += count(part)
             return
         self._ahead += len(part)
         ready: list[Item] = []
@@ -370,7 +384,7 @@ class Extraction:
         """Hand on outcomes in the order of the line, as soon as they are there."""
         while self._line or not self._is_scheduled:
             batch = await self._next_batch()
-            self._ahead -= len(batch)
+            self._ahead -= sum(map(count, batch))
             if self._ahead < self._max_ahead:
                 self._room.set()
             if batch:
@@ -380,18 +394,21 @@ class Extraction:
         """What is ready at the head of the line; waits where nothing is."""
         line = self._line
         batch: list[Item] = []
-        while line and len(batch) < BATCH_LOGS:
+        room = BATCH_LOGS
+        while line and room > 0:
             head = line[0]
             if isinstance(head, asyncio.Task):
                 if batch and (not head.done() or head.exception()):
                     return batch
                 batch.append(await head)
+                room -= 1
             elif isinstance(head, BaseException):
                 if batch:
                     return batch
                 raise head
             else:
                 batch += head
+                room -= sum(map(count, head))
             line.popleft()
         if not line and not batch and not self._is_scheduled:
             self._news.clear()
@@ -400,15 +417,18 @@ class Extraction:
 
     def _share_of(self, item: Item) -> float:
         """How far through the run an item is."""
-        if isinstance(item, Outcome) and item.log.created is not None:
-            start = self._first if self._first is not None else item.log.created
+        created = item.created[-1] if isinstance(item, FinalLogs) else None
+        if isinstance(item, Outcome):
+            created = item.log.created
+        if created is not None:
+            start = self._first if self._first is not None else created
             self._first = start
-            self._share = (item.log.created - start) / max((self._job.end or self.now) - start, 1)
+            self._share = (created - start) / max((self._job.end or self.now) - start, 1)
         return self._share
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log] | Mark, None]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -420,7 +440,7 @@ class Extraction:
             self._share = part[0][0] / by_id.count
             yield [Log(log_id) for _, log_id in part]
 
-    async def _discovered(self) -> AsyncGenerator[list[Log] | Mark, None]:
+    async def _discovered(self) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
         """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
@@ -443,7 +463,7 @@ class Extraction:
                 async for item in swept:
                     yield [item] if isinstance(item, Log) else item
 
-    async def _of_ranges(self) -> AsyncGenerator[list[Log] | Mark, None]:
+    async def _of_ranges(self) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
         """The logs of the ranges that earlier runs could not read, and of the run's own."""
         job = self._job
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
@@ -457,13 +477,17 @@ class Extraction:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 
-    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log] | Mark, None]:
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
             async for listing in listings:
                 newest = None
                 for logs in self._merged(listing):
+                    if isinstance(logs, FinalLogs):
+                        newest = logs.created[-1]
+                        yield logs
+                        continue
                     newest = next((log.created for log in reversed(logs) if log.is_discovered), newest)
                     yield self._to_fetch(logs)
                 for window, error in listing.unread:
@@ -499,7 +523,7 @@ class Extraction:
     def _compared(self, comparison: Comparison[Log], listing: WindowListing) -> Iterator[Log | BucketSwept]:
         """What differs of the buckets that end within a window."""
         job = self._job
-        for created, log_id, entry in listing.drain():
+        for created, log_id, entry, _ in listing.drain():
             is_of_this_run = created >= (job.start or 0) and log_id not in job.emitted
             if log_id not in job.pending and not is_of_this_run:
                 log = Log(log_id, created, entry, is_swept=True)
@@ -533,27 +557,43 @@ class Extraction:
             if log.log_id not in emitted and (log.log_id not in pending or pending[log.log_id].is_due(now, refresh))
         ]
 
-    def _merged(self, listing: WindowListing) -> Iterator[list[Log]]:
+    def _merged(self, listing: WindowListing) -> Iterator[list[Log] | FinalLogs]:
         """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
         self._listed.append(set())
-        blocks = map(self._not_listed_yet, listing.drain_blocks())
-        if self._due:
-            yield from blocks_of(self._merged_with_due(itertools.chain.from_iterable(blocks), listing), BATCH_LOGS)
-            return
-        for block in blocks:
-            yield [Log(log_id, created, entry, True) for created, log_id, entry in block]
+        for block in listing.drain_blocks():
+            entries = self._not_listed_yet(block)
+            if self._due.concerns(entries):
+                yield from blocks_of(self._merged_with_due(entries, listing), BATCH_LOGS)
+            else:
+                yield from self._in_rows(entries)
+        yield from blocks_of(self._due_before((listing.window.end, ""), listing), BATCH_LOGS)
 
     def _merged_with_due(self, entries: Iterable[Entry], listing: WindowListing) -> Iterator[Log]:
-        due, has_get, is_read = self._due, self._job.has_get, not listing.unread
-        for created, log_id, entry in entries:
-            for log in due.before((created, log_id)):
-                if has_get or (is_read and listing.window.holds(log.created or 0)):
-                    yield log
-            if due.yields_to(log_id):
+        for created, log_id, entry, _ in entries:
+            yield from self._due_before((created, log_id), listing)
+            if self._due.yields_to(log_id):
                 yield Log(log_id, created, entry, is_discovered=True)
-        for log in due.before((listing.window.end, "")):
-            if has_get or (is_read and listing.window.holds(log.created or 0)):
+
+    def _due_before(self, place: tuple[int, str], listing: WindowListing) -> Iterator[Log]:
+        """Pending logs to check that come before a place of a window."""
+        for log in self._due.before(place):
+            if self._job.has_get or (not listing.unread and listing.window.holds(log.created or 0)):
                 yield log
+
+    def _in_rows(self, entries: list[Entry]) -> Iterator[list[Log] | FinalLogs]:
+        """Listed logs in rows of those that are done and those that are not."""
+        known = self._known
+        for is_done, row in itertools.groupby(entries, lambda entry: entry[3] and entry[1] not in known):
+            if is_done:
+                created, ids, jsons, _ = zip(*row, strict=True)
+                yield FinalLogs(created, ids, jsons)
+            else:
+                yield [Log(log_id, created, json, is_discovered=True) for created, log_id, json, _ in row]
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """IDs of the logs that earlier runs remember."""
+        return self._job.emitted.union(self._job.pending)
 
     def _not_listed_yet(self, entries: list[Entry]) -> list[Entry]:
         """Those of entries whose logs this window and the one before it have not shown.
@@ -561,7 +601,7 @@ class Extraction:
         The created_at of one that they have shown has changed between two pages.
         """
         before, seen = self._listed
-        ids = [hash(log_id) for _, log_id, _ in entries]
+        ids = [hash(entry[1]) for entry in entries]
         new = set(ids)
         if len(new) == len(ids) and seen.isdisjoint(new) and before.isdisjoint(new):
             seen |= new

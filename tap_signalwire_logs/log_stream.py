@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from contextlib import suppress
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,10 +16,11 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from tap_signalwire_logs import schemas
 from tap_signalwire_logs.digests import Digests, Rewritten
 from tap_signalwire_logs.digests import fingerprint as log_fingerprint
+from tap_signalwire_logs.entries import EntryReader, RecordEntryReader
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
 from tap_signalwire_logs.extraction import Extraction, Job, Sweep
 from tap_signalwire_logs.instants import EARLIEST, in_micros, parse_instant, to_micros, to_text
-from tap_signalwire_logs.logs import BucketSwept, Outcome, RangeRetried, RangeUnread, WindowClosed
+from tap_signalwire_logs.logs import BucketSwept, FinalLogs, Outcome, RangeRetried, RangeUnread, WindowClosed, count
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import RecordDecoder
 from tap_signalwire_logs.singer import SingerStream
@@ -28,17 +29,15 @@ from tap_signalwire_logs.state import LogState, fingerprint
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tap_signalwire_logs.client import Client
     from tap_signalwire_logs.discovery import Discovery
     from tap_signalwire_logs.errors import RequestError
-    from tap_signalwire_logs.logs import Fields, Item, Log, SweptUntil
+    from tap_signalwire_logs.finality import Finality
+    from tap_signalwire_logs.logs import Item, Log, SweptUntil
     from tap_signalwire_logs.settings import ConfiguredIds
     from tap_signalwire_logs.tap import TapSignalWireLogs
-
-SETTLED_AFTER = timedelta(hours=1)
-"""Time without a change after which a log that tells when it last changed, and has a final status, is final."""
 
 STATE_SHARE = 0.01
 RECORD_BYTES = 500
@@ -63,10 +62,7 @@ class LogStream(SingerStream):
     ids_setting: ClassVar[str | None]
     has_get: ClassVar[bool]
     subresource: ClassVar[str | None]
-    final_statuses: ClassVar[frozenset[str]]
-    final_statuses_by_kind: ClassVar[Mapping[str, frozenset[str]]]
-    rarely_changing_statuses_by_kind: ClassVar[Mapping[str, frozenset[str]]]
-    charge_required_when: ClassVar[Mapping[str, tuple[str, ...]]]
+    finality: ClassVar[Finality]
 
     schema: ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
 
@@ -105,7 +101,7 @@ class LogStream(SingerStream):
                         progress.refreshed = min(report.refreshed, progress.records)
                         progress.missing = len(report.missing)
                         progress.at(batch.share)
-                        self._write_state_if_due(state, len(items))
+                        self._write_state_if_due(state, sum(map(count, items)))
                     if any(isinstance(item, WindowClosed) for item in batch.items):
                         progress.closed()
                 report.flaws = extraction.flaws
@@ -131,32 +127,46 @@ class LogStream(SingerStream):
 
     def _parts(self, items: list[Item]) -> Iterator[list[Item]]:
         """Parts of a batch, cut where a STATE message may come."""
-        first = 0
-        while first < len(items):
-            part = items[first : first + STATE_EVERY_ITEMS - self._items % STATE_EVERY_ITEMS]
-            first += len(part)
-            self._items += len(part)
+        part: list[Item] = []
+        for item in self._cut(items):
+            part.append(item)
+            self._items += count(item)
+            if self._items % STATE_EVERY_ITEMS == 0:
+                yield part
+                part = []
+        if part:
             yield part
 
+    def _cut(self, items: list[Item]) -> Iterator[Item]:
+        """Items, with rows of logs cut where a STATE message may come."""
+        for item in items:
+            if not isinstance(item, FinalLogs):
+                yield item
+                continue
+            first = 0
+            while first < count(item):
+                end = first + STATE_EVERY_ITEMS - self._items % STATE_EVERY_ITEMS
+                yield item.part(first, end)
+                first = end
+
     def _decide_all(self, items: list[Item], state: LogState) -> list[bytes]:
-        """The records to write of items."""
+        """Decide of each log whether it is final, and whether its records are written; gives those to write."""
+        outcomes = [item for item in items if isinstance(item, Outcome) and item.fields is not None]
+        finals = self.finality.of([outcome.fields for outcome in outcomes], state.now)
+        for outcome, is_final in zip(outcomes, finals, strict=True):
+            self._decide(outcome, state, is_final=is_final)
         records: list[bytes] = []
         for item in items:
-            if isinstance(item, Outcome):
-                self._decide(item, state)
-                if item.is_written:
-                    records += item.records
+            if isinstance(item, FinalLogs) or (isinstance(item, Outcome) and item.is_written):
+                records += item.records
         return records
 
-    def _decide(self, outcome: Outcome, state: LogState) -> None:
-        """Decide whether a log is final, and whether its records are written."""
-        if outcome.fields is None:
-            return
-        outcome.is_final = self.is_final(outcome.fields, state.now)
+    def _decide(self, outcome: Outcome, state: LogState, *, is_final: bool) -> None:
+        outcome.is_final = is_final
         pending = state.pending.get(outcome.log.log_id)
         if pending is None:
             outcome.is_written = True
-            if not outcome.is_final:
+            if not is_final:
                 outcome.digest = fingerprint(outcome.records)
             return
         outcome.digest = fingerprint(outcome.records)
@@ -165,7 +175,9 @@ class LogStream(SingerStream):
 
     def _note(self, item: Item, state: LogState, report: _Report) -> None:
         """Keep in the state what came of an item, and in the report what did not come."""
-        if isinstance(item, Outcome):
+        if isinstance(item, FinalLogs):
+            self._note_final(item, state)
+        elif isinstance(item, Outcome):
             self._note_outcome(item, state, report)
         elif isinstance(item, RangeUnread):
             report.range_unread(item, is_kept=state.range_unread(item.start, item.end))
@@ -175,6 +187,16 @@ class LogStream(SingerStream):
             state.advance(item.newest)
         else:
             self._note_sweep(item, state, report)
+
+    def _note_final(self, logs: FinalLogs, state: LogState) -> None:
+        state.advance(logs.created[-1])
+        state.all_done_with(logs.ids, logs.created)
+        first = bisect_left(logs.created, state.now - self._sweep_width)
+        if state.digests is None:
+            return
+        for created, record in zip(logs.created[first:], logs.records[first:], strict=True):
+            written = log_fingerprint(record)
+            self._add_to_digests(Rewritten(created, written, written), state.digests)
 
     def _note_outcome(self, outcome: Outcome, state: LogState, report: _Report) -> None:
         log = outcome.log
@@ -189,13 +211,13 @@ class LogStream(SingerStream):
         if outcome.is_refreshed and outcome.is_written:
             report.refreshed += len(outcome.records)
         if outcome.fields is not None and log.log_id not in state.pending:
-            self._add_to_digests(outcome, state)
+            self._digest(outcome, state)
         if log.is_swept:
             report.swept_records += len(outcome.records)
 
     def _note_success(self, outcome: Outcome, state: LogState) -> None:
         log_id, is_final = outcome.log.log_id, outcome.is_final
-        is_rare = not is_final and self.is_rare(outcome.fields)
+        is_rare = not is_final and self.finality.is_rare(outcome.fields)
         if outcome.is_written:
             state.emitted(log_id, _created(outcome), outcome.digest, is_final=is_final, is_rare=is_rare)
         else:
@@ -224,10 +246,10 @@ class LogStream(SingerStream):
         else:
             report.log_not_read(log, error, is_kept=is_kept)
 
-    def _add_to_digests(self, outcome: Outcome, state: LogState) -> None:
+    def _digest(self, outcome: Outcome, state: LogState) -> None:
         """Note what the target holds of a log that is done with, for the next sweep."""
-        digests, log = state.digests, outcome.log
-        if digests is None or log.created is None or log.created < state.now - self._sweep_width:
+        log = outcome.log
+        if state.digests is None or log.created is None or log.created < state.now - self._sweep_width:
             return
         listed = None if log.entry is None else log_fingerprint(log.entry)
         if self.subresource or not outcome.records:
@@ -236,13 +258,16 @@ class LogStream(SingerStream):
             emitted = listed
         else:
             emitted = log_fingerprint(outcome.records[0])
-        if log.is_swept or log.created <= self._newest_before:
-            written = Rewritten(log.created, emitted, emitted if listed is None else listed)
-            if log.is_swept:
-                self._swept.append(written)
-                return
+        written = Rewritten(log.created, emitted, emitted if listed is None else listed)
+        if log.is_swept:
+            self._swept.append(written)
+        else:
+            self._add_to_digests(written, state.digests)
+
+    def _add_to_digests(self, written: Rewritten, digests: Digests) -> None:
+        if written.created <= self._newest_before:
             self._finished.append(written)
-        digests.add(log.created, emitted, listed)
+        digests.add(written.created, written.emitted or 0, written.listed)
 
     def _note_sweep(self, item: BucketSwept | SweptUntil, state: LogState, report: _Report) -> None:
         """Keep in the digests what a sweep has compared and written again."""
@@ -265,25 +290,6 @@ class LogStream(SingerStream):
             state.swept()
             digests.prune(state.now - in_micros(self._tap.settings.sweep + timedelta(days=1)))
             report.is_swept = True
-
-    def is_final(self, fields: Fields, now: int) -> bool:
-        """Whether the service will change a log no more, at a moment in microseconds since 1970."""
-        if getattr(fields, "discarded_at", None):
-            return True
-        status, kind = getattr(fields, "status", None), getattr(fields, "kind", None)
-        final = self.final_statuses_by_kind.get(kind, self.final_statuses) if kind else self.final_statuses
-        updated_at = getattr(fields, "updated_at", None)
-        if status not in final or (updated_at and _changed_lately(updated_at, now)):
-            return False
-        for name, beginnings in self.charge_required_when.items():
-            if not (getattr(fields, name, None) or "").startswith(beginnings):
-                return True
-        return _is_some(getattr(fields, "charge", None))
-
-    def is_rare(self, fields: Fields) -> bool:
-        """Whether a log that is not final will hardly ever change again: no receipt comes for its kind."""
-        statuses = self.rarely_changing_statuses_by_kind.get(getattr(fields, "kind", None) or "", frozenset())
-        return getattr(fields, "status", None) in statuses and _is_some(getattr(fields, "charge", None))
 
     def _set_clock(self, extraction: Extraction, state: LogState) -> None:
         """Use the service's time, once an answer told it: items come only then."""
@@ -372,8 +378,9 @@ class LogStream(SingerStream):
             sweep=self._sweep_if_due(state),
         )
 
+        decoder = RecordDecoder(self.schema, self.name)
+
         def new_source(discovery: Discovery) -> LogSource:
-            decoder = RecordDecoder(self.schema, self.name)
             if self.subresource:
                 logs = RecordDecoder(self._tap.streams[self.name_of_logs].schema, self.name_of_logs)
                 return SubresourceSource(client, self.path, self.subresource, decoder, logs, find=discovery.find)
@@ -386,7 +393,14 @@ class LogStream(SingerStream):
                 find=discovery.find,
             )
 
-        return Extraction(job, client=client, source=new_source, began=to_micros(self._tap.began), name=self.name)
+        return Extraction(
+            job,
+            client=client,
+            reader=RecordEntryReader(decoder, self.finality) if job.takes_entries else EntryReader(),
+            source=new_source,
+            began=to_micros(self._tap.began),
+            name=self.name,
+        )
 
     def _sweep_if_due(self, state: LogState) -> Sweep | None:
         settings, digests = self._tap.settings, state.digests
@@ -539,23 +553,3 @@ def _created(item: Outcome) -> int:
     with suppress(ValueError):
         return parse_instant(getattr(item.fields, "created_at", None))
     return item.log.created or 0
-
-
-def _changed_lately(updated_at: str, now: int) -> bool:
-    """Whether a log last changed only lately: a recording follows its conference."""
-    with suppress(ValueError):
-        return now - parse_instant(updated_at) < in_micros(SETTLED_AFTER)
-    return True
-
-
-_NUMBERS = (int, float, Decimal)
-
-
-def _is_some(charge: Any) -> bool:
-    """Whether a charge, which may be sent as text, is more than nothing."""
-    if isinstance(charge, _NUMBERS):
-        return charge != 0
-    try:
-        return bool(Decimal(str(charge)))
-    except InvalidOperation:
-        return False

@@ -57,6 +57,24 @@ class Outcome(msgspec.Struct):
     is_refreshed: bool = False
 
 
+class FinalLogs(msgspec.Struct):
+    """Listed logs in a row that are final, each with its list entry as its record: what needs no look at each.
+
+    Args:
+        created: created_at of each, ascending, in microseconds since 1970.
+        ids: Their IDs.
+        records: Their records, JSON objects that keep the promises of the schema.
+    """
+
+    created: Sequence[int]
+    ids: Sequence[str]
+    records: Sequence[bytes]
+
+    def part(self, start: int, end: int) -> FinalLogs:
+        """Those in the places from `start` up to `end`."""
+        return FinalLogs(self.created[start:end], self.ids[start:end], self.records[start:end])
+
+
 class WindowClosed(NamedTuple):
     """Every log of a window, and all that come before it, have been handed over.
 
@@ -103,7 +121,12 @@ class SweptUntil(NamedTuple):
 
 
 Mark: TypeAlias = "WindowClosed | RangeUnread | RangeRetried | BucketSwept | SweptUntil"
-Item: TypeAlias = "Outcome | Mark"
+Item: TypeAlias = "Outcome | FinalLogs | Mark"
+
+
+def count(item: Item) -> int:
+    """Logs or marks in an item."""
+    return len(item.ids) if isinstance(item, FinalLogs) else 1
 
 
 class Batch(NamedTuple):

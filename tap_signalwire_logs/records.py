@@ -5,10 +5,10 @@ from __future__ import annotations
 import keyword
 import logging
 import re
-from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from functools import reduce
-from operator import attrgetter, or_
+from itertools import chain, compress
+from operator import attrgetter, not_, or_
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -123,6 +123,17 @@ class RecordDecoder:
         record = _decode_untyped(body)
         return self._fit_record(record) if isinstance(record, dict) else None
 
+    def fields_of(self, bodies: Sequence[bytes]) -> Sequence[Any] | None:
+        """`fields` of JSON objects that are their own records; None where one may not be, or is no JSON."""
+        joined = b"[%b]" % b",".join(bodies)
+        if _NEWLINE in joined or _RETURN in joined or (_BACKSLASH in joined and _NUL in joined):
+            return None
+        try:
+            records = self._decode_many(joined)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return records if self._promises.are_kept_by_all(records, bodies) else None
+
     def many(self, bodies: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[Any]]:
         """`json` of the records of JSON objects, and `fields`, each in its object's place.
 
@@ -131,12 +142,9 @@ class RecordDecoder:
         Raises:
             msgspec.DecodeError, UnicodeDecodeError, RecursionError: One is no JSON, or no object.
         """
-        joined = b"[%b]" % b",".join(bodies)
-        if _NEWLINE not in joined and _RETURN not in joined and (_BACKSLASH not in joined or _NUL not in joined):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                records = self._decode_many(joined)
-                if self._promises.are_kept_by_all(records, bodies):
-                    return bodies, records
+        fields = self.fields_of(bodies)
+        if fields is not None:
+            return bodies, fields
         decoded = list(map(self._of_object, bodies))
         return [record.json for record in decoded], [record.fields for record in decoded]
 
@@ -375,23 +383,28 @@ class _Promises:
     def are_kept_by_all(self, records: Sequence[Any], bodies: Sequence[bytes]) -> bool:
         """Whether each record, decoded of the body in its place, surely keeps them."""
         for text_of, fits in self._texts:
-            if not all(map(fits, [text for text in map(text_of, records) if text.__class__ is str])):
+            texts = list(map(text_of, records))
+            if "" in texts or not all(map(fits, filter(None, texts))):
                 return False
         if self._has_free:
             return all(map(_is_plain, bodies))
         return not any(map(_holds_tiny, self._with_zeros(records, bodies)))
 
     def _with_zeros(self, records: Sequence[Any], bodies: Sequence[bytes]) -> Iterator[bytes]:
-        """Bodies of the records that hold a double which is zero."""
+        """Bodies of the records in which a number is zero, or lacks."""
         for number_of in self._numbers:
-            for number, body in zip(map(number_of, records), bodies, strict=True):
-                if not number and number.__class__ is float:
-                    yield body
+            yield from compress(bodies, map(not_, map(number_of, records)))
         for items_of, promises in self._lists:
-            of_lists = zip(map(items_of, records), bodies, strict=True)
-            items = [(item, body) for of_record, body in of_lists if of_record for item in of_record]
-            if items:
-                yield from promises._with_zeros(*zip(*items, strict=True))  # noqa: SLF001 - of its own class
+            lists = list(map(items_of, records))
+            if not promises.hold_no_zero(list(chain.from_iterable(filter(None, lists)))):
+                yield from compress(bodies, lists)
+
+    def hold_no_zero(self, records: Sequence[Any]) -> bool:
+        """Whether no number of the records is zero, or lacks."""
+        return all(all(map(number_of, records)) for number_of in self._numbers) and all(
+            promises.hold_no_zero(list(chain.from_iterable(filter(None, map(items_of, records)))))
+            for items_of, promises in self._lists
+        )
 
     def zeros_are_zero(self, record: Any, body: bytes | bytearray) -> bool:
         """Whether no double took the digits of a number."""

@@ -15,6 +15,7 @@ after a failed run: entries that had been left out come back then. They are told
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -193,6 +194,14 @@ class LogState:
         self.pending.pop(log_id, None)
         if created is not None and created >= self._next_start:
             self._recent.append((created, log_id))
+
+    def all_done_with(self, log_ids: Sequence[str], created: Sequence[int]) -> None:
+        """Note of logs in the order of created_at that they are not fetched again."""
+        if self.pending:
+            for log_id in log_ids:
+                self.pending.pop(log_id, None)
+        first = bisect_left(created, self._next_start)
+        self._recent.extend(zip(created[first:], log_ids[first:], strict=True))
 
     def failed(self, log_id: str, created: int, digest: str | None = None, *, is_not_found: bool = False) -> bool:
         """Note that a log's get had no answer; False where it is given up: gone, or its time is over.

@@ -16,6 +16,7 @@ from tap_signalwire_logs import discovery as module
 from tap_signalwire_logs import windows as windows_module
 from tap_signalwire_logs.client import Client
 from tap_signalwire_logs.discovery import Discovery
+from tap_signalwire_logs.entries import EntryReader
 from tap_signalwire_logs.errors import FatalError, RejectedError
 from tap_signalwire_logs.instants import DAY, SECOND, parse_instant, to_text
 from tests.simulator import Simulator
@@ -55,7 +56,13 @@ async def discovery_of(
     settings = {"include_deleted": False, **options}
     async with client:
         yield Discovery(
-            client, LIST_PATH, page_size=page_size, windows_at_once=at_once, target_logs=target_logs, **settings
+            client,
+            LIST_PATH,
+            EntryReader(),
+            page_size=page_size,
+            windows_at_once=at_once,
+            target_logs=target_logs,
+            **settings,
         )
 
 
@@ -71,7 +78,7 @@ def windows_of(sim: Simulator, page_size: int, start: int | None, end: int, **op
 
 
 def entries_of(listings: list[WindowListing]) -> list[tuple[int, str]]:
-    return [(created, log_id) for listing in listings for created, log_id, _ in listing.drain()]
+    return [(created, log_id) for listing in listings for created, log_id, _, _ in listing.drain()]
 
 
 def discovered(sim: Simulator, page_size: int, start: int | None, end: int, **options: Any) -> list[tuple[int, str]]:
