@@ -23,7 +23,7 @@ import struct
 import sys
 import zlib
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
@@ -164,6 +164,22 @@ class Digests:
         self._sums[place] = (self._sums[place] + emitted) % _MODULUS
         if listed is not None and listed != emitted:
             self._skews[place] = (self._skews[place] + listed - emitted) % _MODULUS
+
+    def add_in_order(self, created: Sequence[int], emitted: Sequence[int]) -> None:
+        """The same of many logs in the order of created_at, whose list entries are their records."""
+        first = 0
+        while first < len(created):
+            place = self._place_to_add(created[first])
+            end = first + 1
+            if place == len(self._edges) - 1 and not self._is_sealed:
+                # Until the bucket is full, or wide enough, all that follow are its logs.
+                until = (self._edges[place] + MAX_BUCKET_SECONDS) * SECOND
+                room = self.bucket_logs - self._counts[place]
+                end = max(bisect_left(created, until, end, min(first + room, len(created))), end)
+                self.newest = max(self.newest, created[end - 1])
+            self._counts[place] += end - first
+            self._sums[place] = (self._sums[place] + sum(emitted[first:end])) % _MODULUS
+            first = end
 
     def replace(self, created: int, old: int | None, new: int) -> None:
         """Note that a log's record was written again.

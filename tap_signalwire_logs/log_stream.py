@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -191,12 +191,13 @@ class LogStream(SingerStream):
     def _note_final(self, logs: FinalLogs, state: LogState) -> None:
         state.advance(logs.created[-1])
         state.all_done_with(logs.ids, logs.created)
-        first = bisect_left(logs.created, state.now - self._sweep_width)
         if state.digests is None:
             return
-        for created, record in zip(logs.created[first:], logs.records[first:], strict=True):
-            written = log_fingerprint(record)
-            self._add_to_digests(Rewritten(created, written, written), state.digests)
+        swept = bisect_left(logs.created, state.now - self._sweep_width)
+        created, written = logs.created[swept:], list(map(log_fingerprint, logs.records[swept:]))
+        state.digests.add_in_order(created, written)
+        finished = bisect_right(created, self._newest_before)
+        self._finished += map(Rewritten, created[:finished], written, written)
 
     def _note_outcome(self, outcome: Outcome, state: LogState, report: _Report) -> None:
         log = outcome.log
@@ -261,13 +262,10 @@ class LogStream(SingerStream):
         written = Rewritten(log.created, emitted, emitted if listed is None else listed)
         if log.is_swept:
             self._swept.append(written)
-        else:
-            self._add_to_digests(written, state.digests)
-
-    def _add_to_digests(self, written: Rewritten, digests: Digests) -> None:
-        if written.created <= self._newest_before:
+            return
+        if log.created <= self._newest_before:
             self._finished.append(written)
-        digests.add(written.created, written.emitted or 0, written.listed)
+        state.digests.add(written.created, emitted, written.listed)
 
     def _note_sweep(self, item: BucketSwept | SweptUntil, state: LogState, report: _Report) -> None:
         """Keep in the digests what a sweep has compared and written again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import logging
 import re
+import string
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from itertools import chain, compress
@@ -61,6 +63,44 @@ _is_date_time = re.compile(
 ).fullmatch
 _FITS = {"uuid": _is_uuid, "uri": _is_uri, "date-time": _is_date_time}
 """How texts of a format are written, so that every loader reads them; date-times in UTC alone."""
+
+
+# The same of many texts at a glance: their characters in one pass each. False says nothing.
+
+
+def _are_uuids(texts: Sequence[str]) -> bool:
+    return _lines(texts).translate(_HEX_AS_ZERO) == _lines(["00000000-0000-0000-0000-000000000000"] * len(texts))
+
+
+def _are_uris(texts: Sequence[str]) -> bool:
+    """Whether all are addresses of the plainest kind, with one colon each."""
+    lines = _lines(texts)
+    begin = lines.startswith(b"https://") + lines.count(b"\nhttps://")
+    return begin == len(texts) and lines.translate(None, _PLAIN_IN_URIS) == _lines([":"] * len(texts))
+
+
+def _are_date_times(texts: Sequence[str]) -> bool:
+    """Whether all are whole seconds in UTC: the form by its characters, the rest by a decoder."""
+    lines = _lines(texts)
+    if lines.translate(_DIGIT_AS_ZERO) != _lines(["0000-00-00T00:00:00Z"] * len(texts)):
+        return False
+    try:
+        _decode_date_times(b'["%b"]' % lines.replace(b"\n", b'","'))
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _lines(texts: Sequence[str]) -> bytes:
+    return "\n".join(texts).encode(errors="replace")
+
+
+_HEX_AS_ZERO = bytes.maketrans(string.hexdigits.encode(), b"0" * len(string.hexdigits))
+_DIGIT_AS_ZERO = bytes.maketrans(string.digits.encode(), b"0" * len(string.digits))
+_PLAIN_IN_URIS = (string.ascii_letters + string.digits + "._-/").encode()
+_decode_date_times = msgspec.json.Decoder(list[datetime]).decode
+_ALL_FIT = {"uuid": _are_uuids, "uri": _are_uris, "date-time": _are_date_times}
+
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_CHARACTERS = "%/?#[]@:!$&'()*+,;=~"
 
@@ -360,7 +400,9 @@ class _Promises:
         properties: Mapping[str, Any] = schema["properties"]
         getters = {name: attrgetter(attribute_name(name)) for name in properties}
         self._texts = [
-            (getters[name], _FITS[of["format"]]) for name, of in properties.items() if of.get("format") in _FITS
+            (getters[name], _FITS[of["format"]], _ALL_FIT[of["format"]])
+            for name, of in properties.items()
+            if of.get("format") in _FITS
         ]
         self._has_free = any("object" in of["type"] and "properties" not in of for of in properties.values())
         self._numbers = [getters[name] for name, of in properties.items() if "number" in of["type"]]
@@ -372,7 +414,7 @@ class _Promises:
 
     def are_kept(self, record: Any, body: bytes | bytearray) -> bool:
         """Whether a record, decoded of this body, keeps them."""
-        for text_of, fits in self._texts:
+        for text_of, fits, _ in self._texts:
             text = text_of(record)
             if text.__class__ is str and not fits(text):
                 return False
@@ -382,9 +424,9 @@ class _Promises:
 
     def are_kept_by_all(self, records: Sequence[Any], bodies: Sequence[bytes]) -> bool:
         """Whether each record, decoded of the body in its place, surely keeps them."""
-        for text_of, fits in self._texts:
-            texts = list(map(text_of, records))
-            if "" in texts or not all(map(fits, filter(None, texts))):
+        for text_of, fits, all_fit in self._texts:
+            texts = [text for text in map(text_of, records) if text.__class__ is str]
+            if not (all_fit(texts) or all(map(fits, texts))):
                 return False
         if self._has_free:
             return all(map(_is_plain, bodies))

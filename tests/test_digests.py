@@ -465,3 +465,27 @@ def test_one_more_sweep_makes_the_target_equal_whatever_happened(steps: Any, roo
     # Buckets that are merged in the middle of a sweep cost one more.
     assert space.sweep(START, end) == 0 or room < MAX_CHARS
     assert not space.stale(START, end)
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from([0, 1, SECOND, 90 * SECOND, DAY, 2 * DAY]), max_size=30), st.booleans()),
+        max_size=6,
+    ),
+    st.integers(1, 8),
+)
+@settings(deadline=None)
+def test_logs_that_are_added_together_are_as_if_one_by_one(rows: Any, bucket_logs: int) -> None:
+    together, one_by_one = Digests(), Digests()
+    together.bucket_logs = one_by_one.bucket_logs = bucket_logs
+    for number, (steps, is_sealed) in enumerate(rows):
+        created = [START + number * DAY + step for step in itertools.accumulate(steps)]
+        written = [fingerprint(f"{number} {place}".encode()) for place in range(len(created))]
+        together.add_in_order(created, written)
+        for at, value in zip(created, written, strict=True):
+            one_by_one.add(at, value)
+        if is_sealed:
+            together.seal()
+            one_by_one.seal()
+    assert together.dump() == one_by_one.dump()
+    assert together.newest == one_by_one.newest

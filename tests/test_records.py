@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_signalwire_logs.exact_json import encode_json, to_dict
-from tap_signalwire_logs.records import RecordDecoder
+from tap_signalwire_logs.records import _ALL_FIT, _FITS, RecordDecoder
 from tests.simulator import Simulator
 from tests.support.subject import Subject
 
@@ -380,3 +380,46 @@ def test_one_odd_value_of_each_kind_fails_no_run(source: str, tmp_path: Path) ->
     }
     for name in ("url", "number_of_segments", "charge", "discarded_at"):
         assert run.log.count(f"field '{name}': invalid") == 1
+
+
+PLAIN = {
+    "uuid": [ID, ID.upper()],
+    "uri": [
+        "https://example.signalwire.com/api/laml/2010-04-01/Accounts/7/Messages/c38dacad-2f6c",
+        "https://a",
+        "https://",
+    ],
+    "date-time": ["2026-01-31T08:00:00Z", "2024-02-29T23:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"],
+}
+NEARLY = {
+    "uuid": ["", ID[:-1], f"{ID}\n", f"{ID}\n{ID}", f" {ID}", f"{ID[:-1]}g", f"{ID[:-1]}\u0661", "\ud800"],
+    "uri": [
+        "",
+        "https:",
+        "http://a",
+        "https://a:b",
+        "https://a\nhttps://b",
+        "https://a\n",
+        "https://a b",
+        "x",
+        "https://\xe9",
+    ],
+    "date-time": [
+        *("", "0000-01-01T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-02-29T00:00:00Z"),
+        *("2026-01-31T24:00:00Z", "2026-01-31T23:60:00Z", "2026-01-31T23:59:60Z", "2026-01-31 08:00:00Z"),
+        *("2026-01-31T08:00:00z", "2026-01-31T08:00:00", "2026-01-31T08:00:00.5Z", "2026-01-31T08:00:00Z\n"),
+        "2026-01-31T08:00:00Z\n2026-01-31T08:00:00Z",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", PLAIN)
+@given(data=st.data())
+@settings(deadline=None)
+def test_what_is_said_of_many_texts_at_a_glance_is_so_of_each(form: str, data: st.DataObject) -> None:
+    texts = data.draw(st.lists(st.sampled_from(PLAIN[form]), min_size=1))
+    assert _ALL_FIT[form](texts)
+    assert all(map(_FITS[form], texts))
+    texts += data.draw(st.lists(st.sampled_from(NEARLY[form]) | st.text(max_size=3)))
+    if _ALL_FIT[form](data.draw(st.permutations(texts))):
+        assert all(map(_FITS[form], texts))
