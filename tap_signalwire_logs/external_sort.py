@@ -78,14 +78,26 @@ class ExternalSorter(Generic[Item]):
             self._file = None
 
     def _merged(self) -> Iterator[list[Item]]:
-        """Blocks in order; runs that don't reach into each other, as of a list in order, one after another."""
+        """Blocks in order: runs that reach into each other merged, the others one after another."""
         if self._items:
             self._runs.append(self._sorted_run())
-        in_order = sorted(self._runs, key=lambda run: (run.first, run.last))
-        if all(one.last < other.first for one, other in itertools.pairwise(in_order)):
-            return itertools.chain.from_iterable(run.blocks for run in in_order)
-        chained = (itertools.chain.from_iterable(run.blocks) for run in self._runs)
-        return blocks_of(heapq.merge(*chained, key=self._key), BLOCK_LENGTH)
+        runs = self._runs
+        group: list[int] = []
+        reach: Any = None
+        for place in sorted(range(len(runs)), key=lambda place: (runs[place].first, runs[place].last)):
+            if group and reach < runs[place].first:
+                yield from self._merge(group)
+                group = []
+            reach = max(reach, runs[place].last) if group else runs[place].last
+            group.append(place)
+        yield from self._merge(group)
+
+    def _merge(self, places: list[int]) -> Iterable[list[Item]]:
+        if len(places) == 1:
+            return self._runs[places[0]].blocks
+        # Of items with one key, the one that was added first comes first.
+        items = (itertools.chain.from_iterable(self._runs[place].blocks) for place in sorted(places))
+        return blocks_of(heapq.merge(*items, key=self._key), BLOCK_LENGTH)
 
     def _sorted_run(self) -> _Run:
         self._items.sort(key=self._key)

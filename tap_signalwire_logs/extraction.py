@@ -583,7 +583,10 @@ class Extraction:
     def _in_rows(self, entries: list[Entry]) -> Iterator[list[Log] | FinalLogs]:
         """Listed logs in rows of those that are done and those that are not."""
         known = self._known
-        for is_done, row in itertools.groupby(entries, lambda entry: entry[3] and entry[1] not in known):
+        done = [entry[3] and entry[1] not in known for entry in entries]
+        rows = iter(entries)
+        for is_done, group in itertools.groupby(done):
+            row = itertools.islice(rows, len(list(group)))
             if is_done:
                 created, ids, jsons, _ = zip(*row, strict=True)
                 yield FinalLogs(created, ids, jsons)

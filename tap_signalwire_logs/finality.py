@@ -42,13 +42,11 @@ class Finality:
         """Of each log whether it is final at a moment in microseconds since 1970; without one, at any moment."""
         if not logs:
             return []
-        verdicts = self._verdicts_of(logs)
-        if None in verdicts:
-            charges = _values(logs, "charge")
-            verdicts = [
-                _is_some(charge) if verdict is None else verdict
-                for verdict, charge in zip(verdicts, charges, strict=True)
-            ]
+        charges = _values(logs, "charge")
+        verdicts = [
+            _is_some(charge) if verdict is None else verdict
+            for verdict, charge in zip(self._verdicts_of(logs), charges, strict=True)
+        ]
         changed = list(_values(logs, "updated_at"))
         if any(changed):
             verdicts = [
@@ -56,7 +54,9 @@ class Finality:
                 for verdict, at in zip(verdicts, changed, strict=True)
             ]
         deleted = list(_values(logs, "discarded_at"))
-        return [bool(at or verdict) for verdict, at in zip(verdicts, deleted, strict=True)]
+        if any(deleted):
+            verdicts = [bool(at) or verdict for verdict, at in zip(verdicts, deleted, strict=True)]
+        return verdicts
 
     def is_rare(self, log: Fields) -> bool:
         """Whether a log that is not final will hardly ever change again: no receipt comes for its kind."""
@@ -69,8 +69,10 @@ class Finality:
         values = list(zip(*(_values(logs, name) for name in self._names), strict=True))
         if len(self._verdicts) > MAX_KEPT:
             self._verdicts.clear()
-        for unknown in set(values).difference(self._verdicts):
-            self._verdicts[unknown] = self._verdict(unknown)
+        try:
+            return list(map(self._verdicts.__getitem__, values))
+        except KeyError:
+            self._verdicts.update({unknown: self._verdict(unknown) for unknown in set(values)})
         return list(map(self._verdicts.__getitem__, values))
 
     def _verdict(self, values: tuple[Any, ...]) -> bool | None:

@@ -200,7 +200,9 @@ class LogState:
         if self.pending:
             for log_id in log_ids:
                 self.pending.pop(log_id, None)
-        first = bisect_left(created, self._next_start)
+        # The next run begins no earlier than after the bookmark as it is now.
+        start = self._start_after(self._kept_bookmark or EARLIEST)
+        first = bisect_left(created, max(start, self._next_start))
         self._recent.extend(zip(created[first:], log_ids[first:], strict=True))
 
     def failed(self, log_id: str, created: int, digest: str | None = None, *, is_not_found: bool = False) -> bool:
@@ -267,9 +269,7 @@ class LogState:
         self._stored.update(content)
 
     def _content(self) -> dict[str, Any]:
-        bookmark = self.bookmark
-        if bookmark is not None and self._cap is not None:
-            bookmark = min(bookmark, self._cap)
+        bookmark = self._kept_bookmark
         self._next_start = EARLIEST if bookmark is None else self._start_after(bookmark)
         content: dict[str, Any] = {}
         if bookmark is not None:
@@ -288,6 +288,13 @@ class LogState:
         if self.digests is not None:
             content["digests"] = self.digests.dump()
         return content
+
+    @property
+    def _kept_bookmark(self) -> int | None:
+        """The bookmark as the state has it."""
+        if self.bookmark is None or self._cap is None:
+            return self.bookmark
+        return min(self.bookmark, self._cap)
 
     def _cap_bookmark(self, created: int) -> None:
         """Keep the bookmark at a log that the state has no room for: the next run lists again from there on."""

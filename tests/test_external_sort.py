@@ -30,6 +30,18 @@ def test_items_in_either_order_come_out_ascending(run_length: int) -> None:
         assert [number for number, _ in sorter.drain()] == list(range(100))
 
 
+@pytest.mark.parametrize("step", [pytest.param(1, id="ascending"), pytest.param(-1, id="descending")])
+def test_runs_that_reach_into_some_others_are_merged_with_those(step: int) -> None:
+    pages = [range(11), range(10, 20), range(20, 30), range(25, 60), range(30, 32), range(60, 70), range(69, 80)]
+    sorter: ExternalSorter[tuple[int, int]] = ExternalSorter(itemgetter(0), run_length=1)
+    first: dict[int, int] = {}
+    for place, page in enumerate(pages[::step]):
+        sorter.extend([(number, place) for number in page[::step]])
+        for number in page:
+            first.setdefault(number, place)
+    assert list(sorter.drain()) == sorted(first.items())
+
+
 def test_a_sorter_that_is_closed_gives_nothing_and_leaves_no_file() -> None:
     sorter: ExternalSorter[tuple[int]] = ExternalSorter(itemgetter(0), run_length=2)
     sorter.extend([(1,), (2,), (3,)])
