@@ -361,22 +361,28 @@ class Extraction:
         self._is_scheduled = True
         self._news.set()
 
-    def _put_in_line(self, part: list[Log] | FinalLogs | Mark) -> None:
-        """Begin what leads to the outcome of each log; the others are one already."""
+    def _put_in_line(self, part: list[Log | FinalLogs] | Mark) -> None:
+        """Begin what leads to the outcome of each log; rows of final ones, and a mark, are one already."""
         if not isinstance(part, list):
             self._line.append([part])
-            self._ahead += count(part)
+            self._ahead += 1
             return
-        self._ahead += len(part)
+        at_once = iter(self._source.at_once([item for item in part if isinstance(item, Log)]))
         ready: list[Item] = []
-        for log, outcome in zip(part, self._source.at_once(part), strict=True):
+        for item in part:
+            if isinstance(item, FinalLogs):
+                ready.append(item)
+                self._ahead += count(item)
+                continue
+            self._ahead += 1
+            outcome = next(at_once)
             if outcome is not None:
                 ready.append(outcome)
                 continue
             if ready:
                 self._line.append(ready)
                 ready = []
-            self._line.append(asyncio.ensure_future(self._source.fetch(log)))
+            self._line.append(asyncio.ensure_future(self._source.fetch(item)))
         if ready:
             self._line.append(ready)
 
@@ -428,7 +434,7 @@ class Extraction:
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -440,7 +446,7 @@ class Extraction:
             self._share = part[0][0] / by_id.count
             yield [Log(log_id) for _, log_id in part]
 
-    async def _discovered(self) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
+    async def _discovered(self) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
         """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
@@ -454,7 +460,7 @@ class Extraction:
             refusal = error  # the list is refused; a get may still be answered
         if job.has_get:
             for logs in blocks_of(self._due.before(None), BATCH_LOGS):
-                yield logs
+                yield [*logs]
         if refusal:
             raise refusal
         yield WindowClosed(None)
@@ -463,7 +469,7 @@ class Extraction:
                 async for item in swept:
                     yield [item] if isinstance(item, Log) else item
 
-    async def _of_ranges(self) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
+    async def _of_ranges(self) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
         """The logs of the ranges that earlier runs could not read, and of the run's own."""
         job = self._job
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
@@ -477,18 +483,15 @@ class Extraction:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 
-    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log] | FinalLogs | Mark, None]:
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
             async for listing in listings:
                 newest = None
                 for logs in self._merged(listing):
-                    if isinstance(logs, FinalLogs):
-                        newest = logs.created[-1]
-                        yield logs
-                        continue
-                    newest = next((log.created for log in reversed(logs) if log.is_discovered), newest)
+                    listed = (log for log in reversed(logs) if isinstance(log, FinalLogs) or log.is_discovered)
+                    newest = next(map(_latest, listed), newest)
                     yield self._to_fetch(logs)
                 for window, error in listing.unread:
                     yield RangeUnread(window.start, max(window.end, window.start + 1), error)
@@ -546,7 +549,7 @@ class Extraction:
         self.now = self._began + int(offset * SECOND)
         self.clock_ahead = -offset
 
-    def _to_fetch(self, logs: list[Log]) -> list[Log]:
+    def _to_fetch(self, logs: list[Log | FinalLogs]) -> list[Log | FinalLogs]:
         """Those of logs that an earlier run is not done with, and that are not pending and not due."""
         emitted, pending, now, refresh = self._job.emitted, self._job.pending, self.now, self._job.refresh
         if not emitted and not pending:
@@ -554,19 +557,20 @@ class Extraction:
         return [
             log
             for log in logs
-            if log.log_id not in emitted and (log.log_id not in pending or pending[log.log_id].is_due(now, refresh))
+            if isinstance(log, FinalLogs)
+            or (log.log_id not in emitted and (log.log_id not in pending or pending[log.log_id].is_due(now, refresh)))
         ]
 
-    def _merged(self, listing: WindowListing) -> Iterator[list[Log] | FinalLogs]:
+    def _merged(self, listing: WindowListing) -> Iterator[list[Log | FinalLogs]]:
         """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
         self._listed.append(set())
         for block in listing.drain_blocks():
             entries = self._not_listed_yet(block)
             if self._due.concerns(entries):
-                yield from blocks_of(self._merged_with_due(entries, listing), BATCH_LOGS)
+                yield from map(list, blocks_of(self._merged_with_due(entries, listing), BATCH_LOGS))
             else:
-                yield from self._in_rows(entries)
-        yield from blocks_of(self._due_before((listing.window.end, ""), listing), BATCH_LOGS)
+                yield list(self._in_rows(entries))
+        yield from map(list, blocks_of(self._due_before((listing.window.end, ""), listing), BATCH_LOGS))
 
     def _merged_with_due(self, entries: Iterable[Entry], listing: WindowListing) -> Iterator[Log]:
         for created, log_id, entry, _ in entries:
@@ -580,18 +584,16 @@ class Extraction:
             if self._job.has_get or (not listing.unread and listing.window.holds(log.created or 0)):
                 yield log
 
-    def _in_rows(self, entries: list[Entry]) -> Iterator[list[Log] | FinalLogs]:
-        """Listed logs in rows of those that are done and those that are not."""
+    def _in_rows(self, entries: list[Entry]) -> Iterator[Log | FinalLogs]:
+        """Listed logs, those that are done in rows."""
         known = self._known
-        done = [entry[3] and entry[1] not in known for entry in entries]
-        rows = iter(entries)
-        for is_done, group in itertools.groupby(done):
-            row = itertools.islice(rows, len(list(group)))
+        for is_done, row in itertools.groupby(entries, lambda entry: entry[3] and entry[1] not in known):
             if is_done:
                 created, ids, jsons, _ = zip(*row, strict=True)
                 yield FinalLogs(created, ids, jsons)
             else:
-                yield [Log(log_id, created, json, is_discovered=True) for created, log_id, json, _ in row]
+                for created_at, log_id, json, _ in row:
+                    yield Log(log_id, created_at, json, is_discovered=True)
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -615,6 +617,11 @@ class Extraction:
                 seen.add(key)
                 unlike.append(entry)
         return unlike
+
+
+def _latest(logs: Log | FinalLogs) -> int | None:
+    """created_at of the last of logs."""
+    return logs.created[-1] if isinstance(logs, FinalLogs) else logs.created
 
 
 def _of_bucket(compared: Compared[Log]) -> Iterator[Log | BucketSwept]:
