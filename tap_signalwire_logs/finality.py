@@ -66,7 +66,7 @@ class Finality:
 
     def _verdicts_of(self, logs: Sequence[Fields]) -> list[bool | None]:
         """Of each log whether it is final by what rarely differs; None for one that is once it has a charge."""
-        values = list(zip(*(_values(logs, name) for name in self._names), strict=True))
+        values = _rows(logs, self._names)
         if len(self._verdicts) > MAX_KEPT:
             self._verdicts.clear()
         try:
@@ -84,6 +84,14 @@ class Finality:
         beginnings = family.charge_required_when.values()
         is_charged = all((value or "").startswith(begins) for value, begins in zip(of_charge, beginnings, strict=True))
         return None if is_charged else True
+
+
+def _rows(logs: Sequence[Fields], names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """What each log has of some fields."""
+    try:
+        return list(map(attrgetter(*names), logs))
+    except AttributeError:
+        return list(zip(*(_values(logs, name) for name in names), strict=True))
 
 
 def _values(logs: Sequence[Fields], name: str) -> Iterable[Any]:

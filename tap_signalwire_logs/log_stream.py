@@ -163,11 +163,8 @@ class LogStream(SingerStream):
 
     def _decide(self, outcome: Outcome, state: LogState, *, is_final: bool) -> None:
         outcome.is_final = is_final
-        pending = state.pending.get(outcome.log.log_id)
-        if pending is None:
+        if outcome.log.log_id not in state.pending:
             outcome.is_written = True
-            if not is_final:
-                outcome.digest = fingerprint(outcome.records)
             return
         outcome.digest = fingerprint(outcome.records)
         outcome.is_written = not state.is_unchanged(outcome.log.log_id, outcome.digest)
@@ -220,7 +217,10 @@ class LogStream(SingerStream):
         log_id, is_final = outcome.log.log_id, outcome.is_final
         is_rare = not is_final and self.finality.is_rare(outcome.fields)
         if outcome.is_written:
-            state.emitted(log_id, _created(outcome), outcome.digest, is_final=is_final, is_rare=is_rare)
+            created, digest = _created(outcome), outcome.digest
+            if not (digest or is_final or state.is_past_refresh(created)):
+                digest = fingerprint(outcome.records)
+            state.emitted(log_id, created, digest, is_final=is_final, is_rare=is_rare)
         else:
             state.checked(log_id, is_final=is_final, is_rare=is_rare)
 

@@ -65,7 +65,8 @@ class SingerWriter(MsgSpecWriter):
         super().__init__()
         self.on_target_gone: Callable[[], None] | None = None
         self.is_target_gone = False
-        self._held = bytearray()
+        self._held: list[bytes | memoryview] = []
+        self._held_bytes = 0
 
     def write_record_json(self, stream: str, record: bytes, version: int | None) -> None:
         """Write a RECORD message around a record's JSON, extracted now."""
@@ -79,19 +80,18 @@ class SingerWriter(MsgSpecWriter):
         now = datetime.now(timezone.utc).isoformat().encode()
         of_version = b"" if version is None else b',"version":%d' % version
         end = b'%b,"time_extracted":"%b"}\n' % (of_version, now)
-        lines = begin + (end + begin).join(records) + end
+        between = end + begin
+        lines = between.join((b"", *records, b""))
         # A message is one line. In JSON, a line break is never a part of a text.
-        if b"\r" in lines or lines.count(b"\n") != len(records):
+        if b"\r" in lines or lines.count(b"\n") != len(records) + 1:
             flat = (record.replace(b"\r", b" ").replace(b"\n", b" ") for record in records)
-            lines = begin + (end + begin).join(flat) + end
-        self._held += lines
-        if len(self._held) >= MAX_HELD_BYTES:
-            self.flush()
+            lines = between.join((b"", *flat, b""))
+        self._hold(memoryview(lines)[len(end) : -len(begin)])
 
     def write_message(self, message: Message) -> None:
         """Write a message of any kind."""
-        self._held += self.format_message(message)
-        if not isinstance(message, RecordMessage) or len(self._held) >= MAX_HELD_BYTES:
+        self._hold(bytes(self.format_message(message)))  # The buffer that it comes in is used again.
+        if not isinstance(message, RecordMessage):
             self.flush()
 
     def flush(self) -> None:
@@ -100,13 +100,19 @@ class SingerWriter(MsgSpecWriter):
         Raises:
             OSError: The disk is full, or there is no output.
         """
-        held, self._held = self._held, bytearray()
+        held, self._held, self._held_bytes = self._held, [], 0
         if not held or self.is_target_gone:
             return
         try:
-            _write_to_stdout(held)
+            _write_to_stdout(held[0] if len(held) == 1 else b"".join(held))
         except BrokenPipeError:
             self._note_target_gone()
+
+    def _hold(self, lines: bytes | memoryview) -> None:
+        self._held.append(lines)
+        self._held_bytes += len(lines)
+        if self._held_bytes >= MAX_HELD_BYTES:
+            self.flush()
 
     def check_target(self) -> None:
         """Notice that the target closed the pipe, though there is nothing to write."""
@@ -130,7 +136,7 @@ class SingerWriter(MsgSpecWriter):
             self.on_target_gone()
 
 
-def _write_to_stdout(data: bytearray) -> None:
+def _write_to_stdout(data: bytes | memoryview) -> None:
     """Write all of it. Python's own buffer loses the rest of a write that a signal interrupts on a full pipe."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "stdout is closed")
@@ -140,7 +146,7 @@ def _write_to_stdout(data: bytearray) -> None:
     except OSError:  # Something in this process took its place.
         buffer = getattr(sys.stdout, "buffer", None)
         if buffer is None:
-            sys.stdout.write(data.decode())
+            sys.stdout.write(bytes(data).decode())
         else:
             buffer.write(data)
         sys.stdout.flush()

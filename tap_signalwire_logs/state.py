@@ -174,17 +174,21 @@ class LogState:
         log = self.pending.get(log_id)
         return log is not None and log.fingerprint == digest
 
+    def is_past_refresh(self, created: int) -> bool:
+        """Whether a log is too old to be fetched again, final or not."""
+        return self.now - created >= self._refresh
+
     def checked(self, log_id: str, *, is_final: bool, is_rare: bool = False) -> None:
         """Note that a pending log was found unchanged."""
         log = self.pending[log_id]
-        if is_final or self.now - log.created >= self._refresh:
+        if is_final or self.is_past_refresh(log.created):
             self.done_with(log_id, log.created)
             return
         self.pending[log_id] = log.after_check(self.now, is_rare=is_rare)
 
     def emitted(self, log_id: str, created: int, digest: str, *, is_final: bool, is_rare: bool = False) -> None:
         """Note that a log's records, with this fingerprint, have been written."""
-        if is_final or self.now - created >= self._refresh:
+        if is_final or self.is_past_refresh(created):
             self.done_with(log_id, created)
         else:
             self._remember(log_id, PendingLog(created, digest, is_rare=is_rare))
@@ -197,9 +201,8 @@ class LogState:
 
     def all_done_with(self, log_ids: Sequence[str], created: Sequence[int]) -> None:
         """Note of logs in the order of created_at that they are not fetched again."""
-        if self.pending:
-            for log_id in log_ids:
-                self.pending.pop(log_id, None)
+        for log_id in self.pending.keys() & log_ids:
+            del self.pending[log_id]
         # The next run begins no earlier than after the bookmark as it is now.
         start = self._start_after(self._kept_bookmark or EARLIEST)
         first = bisect_left(created, max(start, self._next_start))
