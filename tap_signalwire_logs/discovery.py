@@ -198,7 +198,7 @@ class _Reading:
             elif created is None:
                 self.undated.append((entry.id, json))
             else:
-                entries.append((created, entry.id, json, False))
+                entries.append((created, entry.id, json, None))
         return entries
 
     def _keep(self, entries: list[Entry], instants: list[int]) -> None:
@@ -223,7 +223,7 @@ class _Reading:
 
     def listing(self, window: Window, path: str, failure: Exception | None = None) -> WindowListing:
         """What was read, as the listing of a window; the entries without a date come at its start."""
-        self.entries.extend([(window.start, log_id, json, False) for log_id, json in self.undated])
+        self.entries.extend([(window.start, log_id, json, None) for log_id, json in self.undated])
         unread = [(window, failure)] if failure else []
         for created in [] if failure else self.unusable[:MAX_NAMED]:
             place = window if created is None else Window(created, created + 1)

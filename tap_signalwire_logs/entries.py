@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tap_signalwire_logs.finality import Finality
     from tap_signalwire_logs.records import RecordDecoder
 
-Entry: TypeAlias = "tuple[int, str, bytes, bool]"
-"""A log that the list showed: created_at (the window's start where it has none), ID, its JSON, and whether it is done.
+Entry: TypeAlias = "tuple[int, str, bytes, bool | None]"
+"""A log that the list showed: created_at (the window's start where it has none), ID, its JSON, and whether it is final.
 
-It is where the JSON is its record as it is, and the log is final: nobody looks into it again.
+None for one whose JSON is not its record, or needs a look before it is.
 """
 
 
@@ -49,11 +49,11 @@ class EntryReader:
         # A fraction of more digits than microseconds have is rounded by the decoder.
         if created is None or any(at % SECOND for at in created) or not all(map(SAFE_ID.fullmatch, ids)):
             return None
-        return list(zip(created, ids, jsons, repeat(False)))
+        return list(zip(created, ids, jsons, repeat(None)))
 
 
 class RecordEntryReader(EntryReader):
-    """Reads the entries of a page that are records themselves, and tells those that are done.
+    """Reads the entries of a page that are records themselves, and tells those that are final.
 
     Args:
         decoder: Makes records of them; their IDs are UUIDs.
@@ -65,7 +65,7 @@ class RecordEntryReader(EntryReader):
         self._finality = finality
 
     def read(self, jsons: Sequence[bytes]) -> list[Entry] | None:
-        """The same; where all entries fit their schema, nothing else decodes those that are done."""
+        """The same; where all entries fit their schema as they are, with whether each is final."""
         logs = self._decoder.fields_of(jsons)
         if not logs:
             return super().read(jsons)

@@ -24,7 +24,7 @@ from tap_signalwire_logs.instants import DAY, EARLIEST, SECOND
 from tap_signalwire_logs.logs import (
     Batch,
     BucketSwept,
-    FinalLogs,
+    DoneLogs,
     Log,
     Outcome,
     RangeRetried,
@@ -361,8 +361,8 @@ class Extraction:
         self._is_scheduled = True
         self._news.set()
 
-    def _put_in_line(self, part: list[Log | FinalLogs] | Mark) -> None:
-        """Begin what leads to the outcome of each log; rows of final ones, and a mark, are one already."""
+    def _put_in_line(self, part: list[Log | DoneLogs] | Mark) -> None:
+        """Begin what leads to the outcome of each log; rows of those that are done, and a mark, are one already."""
         if not isinstance(part, list):
             self._line.append([part])
             self._ahead += 1
@@ -370,7 +370,7 @@ class Extraction:
         at_once = iter(self._source.at_once([item for item in part if isinstance(item, Log)]))
         ready: list[Item] = []
         for item in part:
-            if isinstance(item, FinalLogs):
+            if isinstance(item, DoneLogs):
                 ready.append(item)
                 self._ahead += count(item)
                 continue
@@ -423,7 +423,7 @@ class Extraction:
 
     def _share_of(self, item: Item) -> float:
         """How far through the run an item is."""
-        created = item.created[-1] if isinstance(item, FinalLogs) else None
+        created = item.created[-1] if isinstance(item, DoneLogs) else None
         if isinstance(item, Outcome):
             created = item.log.created
         if created is not None:
@@ -434,7 +434,7 @@ class Extraction:
 
     _first: int | None = None
 
-    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
+    async def _configured(self, ids: Iterable[str]) -> AsyncGenerator[list[Log | DoneLogs] | Mark, None]:
         """Configured logs in their order, each once: sorted by ID to drop the repeated, then by place again."""
         by_id: ExternalSorter[tuple[str, int]] = ExternalSorter(itemgetter(0))
         for place, log_id in enumerate(ids):
@@ -446,7 +446,7 @@ class Extraction:
             self._share = part[0][0] / by_id.count
             yield [Log(log_id) for _, log_id in part]
 
-    async def _discovered(self) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
+    async def _discovered(self) -> AsyncGenerator[list[Log | DoneLogs] | Mark, None]:
         """Pending logs and those of each window, by created_at and ID, a mark after each window, and then the sweep."""
         job = self._job
         refusal: FatalError | None = None
@@ -469,7 +469,7 @@ class Extraction:
                 async for item in swept:
                     yield [item] if isinstance(item, Log) else item
 
-    async def _of_ranges(self) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
+    async def _of_ranges(self) -> AsyncGenerator[list[Log | DoneLogs] | Mark, None]:
         """The logs of the ranges that earlier runs could not read, and of the run's own."""
         job = self._job
         ranges: deque[tuple[int | None, int | None]] = deque([*job.unread, (job.start, job.end)])
@@ -483,14 +483,14 @@ class Extraction:
                 # The bookmark lies in the service's future: a log with a wrong date took it there.
                 ranges.append((self.now - job.lookback, start))
 
-    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log | FinalLogs] | Mark, None]:
+    async def _of_range(self, start: int | None, end: int | None) -> AsyncGenerator[list[Log | DoneLogs] | Mark, None]:
         """The logs of a range, window by window."""
         windows = self._discovery.windows(start, end or self._began, is_open_ended=end is None)
         async with aclosing(windows) as listings:
             async for listing in listings:
                 newest = None
                 for logs in self._merged(listing):
-                    listed = (log for log in reversed(logs) if isinstance(log, FinalLogs) or log.is_discovered)
+                    listed = (log for log in reversed(logs) if isinstance(log, DoneLogs) or log.is_discovered)
                     newest = next(map(_latest, listed), newest)
                     yield self._to_fetch(logs)
                 for window, error in listing.unread:
@@ -549,7 +549,7 @@ class Extraction:
         self.now = self._began + int(offset * SECOND)
         self.clock_ahead = -offset
 
-    def _to_fetch(self, logs: list[Log | FinalLogs]) -> list[Log | FinalLogs]:
+    def _to_fetch(self, logs: list[Log | DoneLogs]) -> list[Log | DoneLogs]:
         """Those of logs that an earlier run is not done with, and that are not pending and not due."""
         emitted, pending, now, refresh = self._job.emitted, self._job.pending, self.now, self._job.refresh
         if not emitted and not pending:
@@ -557,11 +557,11 @@ class Extraction:
         return [
             log
             for log in logs
-            if isinstance(log, FinalLogs)
+            if isinstance(log, DoneLogs)
             or (log.log_id not in emitted and (log.log_id not in pending or pending[log.log_id].is_due(now, refresh)))
         ]
 
-    def _merged(self, listing: WindowListing) -> Iterator[list[Log | FinalLogs]]:
+    def _merged(self, listing: WindowListing) -> Iterator[list[Log | DoneLogs]]:
         """Logs of a window together with those pending from before its end, by created_at and ID, each once."""
         self._listed.append(set())
         for block in listing.drain_blocks():
@@ -584,13 +584,18 @@ class Extraction:
             if self._job.has_get or (not listing.unread and listing.window.holds(log.created or 0)):
                 yield log
 
-    def _in_rows(self, entries: list[Entry]) -> Iterator[Log | FinalLogs]:
-        """Listed logs, those that are done in rows."""
-        known = self._known
-        for is_done, row in itertools.groupby(entries, lambda entry: entry[3] and entry[1] not in known):
-            if is_done:
+    def _in_rows(self, entries: list[Entry]) -> Iterator[Log | DoneLogs]:
+        """Listed logs, in rows those that are final or too old to be fetched again."""
+        known, refresh_start = self._known, self.now - self._job.refresh
+
+        def is_done(entry: Entry) -> bool:
+            created, log_id, _, is_final = entry
+            return (is_final is True or (is_final is False and created <= refresh_start)) and log_id not in known
+
+        for are_done, row in itertools.groupby(entries, is_done):
+            if are_done:
                 created, ids, jsons, _ = zip(*row, strict=True)
-                yield FinalLogs(created, ids, jsons)
+                yield DoneLogs(created, ids, jsons)
             else:
                 for created_at, log_id, json, _ in row:
                     yield Log(log_id, created_at, json, is_discovered=True)
@@ -619,9 +624,9 @@ class Extraction:
         return unlike
 
 
-def _latest(logs: Log | FinalLogs) -> int | None:
+def _latest(logs: Log | DoneLogs) -> int | None:
     """created_at of the last of logs."""
-    return logs.created[-1] if isinstance(logs, FinalLogs) else logs.created
+    return logs.created[-1] if isinstance(logs, DoneLogs) else logs.created
 
 
 def _of_bucket(compared: Compared[Log]) -> Iterator[Log | BucketSwept]:

@@ -20,7 +20,7 @@ from tap_signalwire_logs.entries import EntryReader, RecordEntryReader
 from tap_signalwire_logs.errors import Cancelled, HistoryLimitError, IncompleteError, MissingLogsError, NotFoundError
 from tap_signalwire_logs.extraction import Extraction, Job, Sweep
 from tap_signalwire_logs.instants import EARLIEST, in_micros, parse_instant, to_micros, to_text
-from tap_signalwire_logs.logs import BucketSwept, FinalLogs, Outcome, RangeRetried, RangeUnread, WindowClosed, count
+from tap_signalwire_logs.logs import BucketSwept, DoneLogs, Outcome, RangeRetried, RangeUnread, WindowClosed, count
 from tap_signalwire_logs.progress import Progress
 from tap_signalwire_logs.records import RecordDecoder
 from tap_signalwire_logs.singer import SingerStream
@@ -140,7 +140,7 @@ class LogStream(SingerStream):
     def _cut(self, items: list[Item]) -> Iterator[Item]:
         """Items, with rows of logs cut where a STATE message may come."""
         for item in items:
-            if not isinstance(item, FinalLogs):
+            if not isinstance(item, DoneLogs):
                 yield item
                 continue
             first = 0
@@ -157,7 +157,7 @@ class LogStream(SingerStream):
             self._decide(outcome, state, is_final=is_final)
         records: list[bytes] = []
         for item in items:
-            if isinstance(item, FinalLogs) or (isinstance(item, Outcome) and item.is_written):
+            if isinstance(item, DoneLogs) or (isinstance(item, Outcome) and item.is_written):
                 records += item.records
         return records
 
@@ -172,8 +172,8 @@ class LogStream(SingerStream):
 
     def _note(self, item: Item, state: LogState, report: _Report) -> None:
         """Keep in the state what came of an item, and in the report what did not come."""
-        if isinstance(item, FinalLogs):
-            self._note_final(item, state)
+        if isinstance(item, DoneLogs):
+            self._note_done(item, state)
         elif isinstance(item, Outcome):
             self._note_outcome(item, state, report)
         elif isinstance(item, RangeUnread):
@@ -185,7 +185,7 @@ class LogStream(SingerStream):
         else:
             self._note_sweep(item, state, report)
 
-    def _note_final(self, logs: FinalLogs, state: LogState) -> None:
+    def _note_done(self, logs: DoneLogs, state: LogState) -> None:
         state.advance(logs.created[-1])
         state.all_done_with(logs.ids, logs.created)
         if state.digests is None:

@@ -57,8 +57,8 @@ class Outcome(msgspec.Struct):
     is_refreshed: bool = False
 
 
-class FinalLogs(msgspec.Struct):
-    """Listed logs in a row that are final, each with its list entry as its record: what needs no look at each.
+class DoneLogs(msgspec.Struct):
+    """Listed logs in a row that are not fetched again, each with its list entry as its record: none needs a look.
 
     Args:
         created: created_at of each, ascending, in microseconds since 1970.
@@ -70,9 +70,9 @@ class FinalLogs(msgspec.Struct):
     ids: Sequence[str]
     records: Sequence[bytes]
 
-    def part(self, start: int, end: int) -> FinalLogs:
+    def part(self, start: int, end: int) -> DoneLogs:
         """Those in the places from `start` up to `end`."""
-        return FinalLogs(self.created[start:end], self.ids[start:end], self.records[start:end])
+        return DoneLogs(self.created[start:end], self.ids[start:end], self.records[start:end])
 
 
 class WindowClosed(NamedTuple):
@@ -121,12 +121,12 @@ class SweptUntil(NamedTuple):
 
 
 Mark: TypeAlias = "WindowClosed | RangeUnread | RangeRetried | BucketSwept | SweptUntil"
-Item: TypeAlias = "Outcome | FinalLogs | Mark"
+Item: TypeAlias = "Outcome | DoneLogs | Mark"
 
 
 def count(item: Item) -> int:
     """Logs or marks in an item."""
-    return len(item.ids) if isinstance(item, FinalLogs) else 1
+    return len(item.ids) if isinstance(item, DoneLogs) else 1
 
 
 class Batch(NamedTuple):

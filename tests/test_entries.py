@@ -30,12 +30,12 @@ def page_of(*logs: dict[str, Any]) -> list[bytes]:
     return [json.dumps(log).encode() for log in logs]
 
 
-def test_a_page_tells_when_each_log_was_created_and_which_are_done() -> None:
+def test_a_page_tells_when_each_log_was_created_and_whether_it_is_final() -> None:
     sent = {**LOG, "id": "d38dacad-2f6c-4711-9003-000732000705", "status": "sent"}
     page = page_of(LOG, sent)
     created = parse_instant(LOG["created_at"])
     assert reader().read(page) == [(created, LOG["id"], page[0], True), (created, sent["id"], page[1], False)]
-    assert EntryReader().read(page) == [(created, LOG["id"], page[0], False), (created, sent["id"], page[1], False)]
+    assert EntryReader().read(page) == [(created, LOG["id"], page[0], None), (created, sent["id"], page[1], None)]
     assert reader().read([]) == EntryReader().read([]) == []
 
 
@@ -55,7 +55,7 @@ def test_a_page_tells_when_each_log_was_created_and_which_are_done() -> None:
         pytest.param({"created_at": LOG["created_at"]}, None, id="not even null for an ID"),
     ],
 )
-def test_a_page_with_an_entry_that_needs_a_look_has_none_that_is_done(
+def test_of_a_page_with_an_entry_that_needs_a_look_nothing_is_said(
     log: dict[str, Any], entry: dict[str, Any] | None
 ) -> None:
     page = page_of(LOG, log)
@@ -64,7 +64,7 @@ def test_a_page_with_an_entry_that_needs_a_look_has_none_that_is_done(
         assert read is None
         return
     created = parse_instant(LOG["created_at"])
-    assert read == [(created, LOG["id"], page[0], False), (created, entry.get("log_id", log["id"]), page[1], False)]
+    assert read == [(created, LOG["id"], page[0], None), (created, entry.get("log_id", log["id"]), page[1], None)]
 
 
 def test_fractions_of_seconds_are_read_to_the_microsecond() -> None:
@@ -75,7 +75,7 @@ def test_fractions_of_seconds_are_read_to_the_microsecond() -> None:
         parse_instant("2026-01-31T08:00:00Z"),
         parse_instant("2026-01-31T08:00:00.123457Z"),
     ]
-    assert all(is_done for *_, is_done in entries)
+    assert all(is_final for *_, is_final in entries)
     assert EntryReader().read(page) is None, "its decoder would round longer fractions"
 
 
