@@ -216,7 +216,7 @@ class Client:
         return (
             f"<Client {self.origin}: {self._in_flight} of {self._concurrency} requests in flight, "
             f"{len(self._page_queue)} pages and {len(self._queue)} gets queued, {len(self._retrying)} retrying{pace}; "
-            f"{self.counts.requests} requests, {self.counts.retries} retries>"
+            f"{self.counts.requests:,} requests, {self.counts.retries:,} retries>"
         )
 
     async def get(

@@ -514,7 +514,7 @@ class _Report:
         """
         parts = []
         if self._logs_not_read:
-            parts.append(f"{len(self._logs_not_read)} logs not read: {_named(self._logs_not_read)}")
+            parts.append(f"{len(self._logs_not_read):,} logs not read: {_named(self._logs_not_read)}")
         if self._ranges_not_read:
             ranges = [f"{to_text(start)} to {to_text(end)}" for start, end in self._ranges_not_read]
             parts.append(f"{len(ranges)} ranges of created_at not read: {_named(ranges)}")
@@ -529,7 +529,7 @@ class _Report:
             raise IncompleteError(message)
         if self.missing and fail_on_missing:
             message = (
-                f"{self._stream}: {len(self.missing)} logs not found: {_named(self.missing)}; all other records were "
+                f"{self._stream}: {len(self.missing):,} logs not found: {_named(self.missing)}; all other records were "
                 "written. Remove their IDs, or set `on_missing` to `warn`"
             )
             raise MissingLogsError(message)

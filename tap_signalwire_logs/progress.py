@@ -5,6 +5,7 @@ Where nobody watches, the same comes as metrics in the SDK's form too: requests,
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -102,7 +103,9 @@ class Progress:
         """Note that a window is closed, and say so where there is no terminal: at most one line in ten seconds."""
         if not self._draws and time.monotonic() - self._last >= LINE_EVERY_SECONDS:
             self._last = time.monotonic()
-            self._logger.info("%s", self._line())
+            forms, values = zip(*self._parts(), strict=True)
+            # Numbers go as numbers: in a text, those of seven digits would be taken for phone numbers.
+            self._logger.info(", ".join(forms), *itertools.chain.from_iterable(values))
 
     def finish(self, outcome: str) -> None:
         """Say how the run ended, in one line, and in metrics."""
@@ -162,16 +165,23 @@ class Progress:
         except (AttributeError, OSError, ValueError):
             self._draws = False  # The terminal is gone, or stderr is closed.
 
-    def _line(self, width: int | None = None) -> str:
-        """How far the run is, in as much as a width in columns holds."""
+    def _parts(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """How far the run is, each part a form and its values."""
         seconds = time.monotonic() - self._began
         share = min(max(self._share, 0.0), 1.0)
         rate = self.records / seconds if seconds else 0.0
-        parts = [f"{self._stream}: {share:.0%}", f"{self.records} records", f"{rate:.0f} records/s"]
+        parts: list[tuple[str, tuple[Any, ...]]] = [
+            ("%s: %.0f%%", (self._stream, share * 100)),
+            ("%d records", (self.records,)),
+            ("%.0f records/s", (rate,)),
+        ]
         if seconds > SETTLE_SECONDS and 0 < share < 1:
-            parts.append(f"about {_duration(seconds / share - seconds)} left")
-        if width is None:
-            return ", ".join(parts)
+            parts.append(("about %s left", (_duration(seconds / share - seconds),)))
+        return parts
+
+    def _line(self, width: int) -> str:
+        """The parts that a width in columns holds."""
+        parts = [form % values for form, values in self._parts()]
         while len(parts) > 1 and columns(", ".join(parts)) > width:
             parts.pop()
         return cut(", ".join(parts), width)

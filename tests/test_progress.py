@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 from singer_sdk.metrics import Point
 
+from tap_signalwire_logs import redact
 from tap_signalwire_logs.instants import to_micros
 from tap_signalwire_logs.progress import Progress, columns, cut
 from tests.simulator import Simulator
@@ -95,6 +96,20 @@ def test_the_lag_is_the_age_of_the_oldest_waiting_log(
     points = [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and record.args]
     told = [point.value for point in points if isinstance(point, Point) and point.metric.value == "lag_seconds"]
     assert told == [] if lag is None else told and abs(told[0] - lag) <= 60
+
+
+def test_a_line_on_the_way_shows_counts_however_large(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # it is put back at the end
+    redact.install([])
+    monkeypatch.setattr("tap_signalwire_logs.progress.LINE_EVERY_SECONDS", 0.0)
+    progress = Progress("message_logs", COUNTS, logging.getLogger("a test"))
+    progress.records = 12_345_678
+    with caplog.at_level(logging.INFO):
+        progress.at(0.625)
+        progress.closed()
+    assert re.fullmatch(r"message_logs: 62%, 12345678 records, [1-9]\d{6,} records/s", caplog.messages[-1])
 
 
 def test_stdout_carries_singer_messages_alone(sim: Simulator, tmp_path: Path) -> None:
