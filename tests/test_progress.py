@@ -24,7 +24,9 @@ import pytest
 from singer_sdk.metrics import Point
 
 from tap_signalwire_logs import redact
+from tap_signalwire_logs.errors import TapError
 from tap_signalwire_logs.instants import to_micros
+from tap_signalwire_logs.log_stream import _Report
 from tap_signalwire_logs.progress import Progress, columns, cut
 from tests.simulator import Simulator
 from tests.support.run import COMMAND, config_for, environment, run_tap, write_json
@@ -110,6 +112,21 @@ def test_a_line_on_the_way_shows_counts_however_large(
         progress.at(0.625)
         progress.closed()
     assert re.fullmatch(r"message_logs: 62%, 12345678 records, [1-9]\d{6,} records/s", caplog.messages[-1])
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        pytest.param("missing", "logs: 1,234,567 logs not found: ", id="logs that do not exist"),
+        pytest.param("_logs_not_read", "logs: 1,234,567 logs not read: ", id="logs that could not be had"),
+    ],
+)
+def test_an_error_shows_counts_however_large(what: str, said: str) -> None:
+    report = _Report("logs", logging.getLogger("a test"))
+    setattr(report, what, ["an ID"] * 1_234_567)
+    with pytest.raises(TapError) as failure:
+        report.raise_for_what_did_not_come(fail_on_missing=True)
+    assert redact.redact(str(failure.value)).startswith(said)
 
 
 def test_stdout_carries_singer_messages_alone(sim: Simulator, tmp_path: Path) -> None:
