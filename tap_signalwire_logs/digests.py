@@ -174,7 +174,8 @@ class Digests:
             if place == len(self._edges) - 1 and not self._is_sealed:
                 # Until the bucket is full, or wide enough, all that follow are its logs.
                 until = (self._edges[place] + MAX_BUCKET_SECONDS) * SECOND
-                room = self.bucket_logs - self._counts[place]
+                # One second's logs may have made it more than full.
+                room = max(self.bucket_logs - self._counts[place], 0)
                 end = max(bisect_left(created, until, end, min(first + room, len(created))), end)
                 self.newest = max(self.newest, created[end - 1])
             self._counts[place] += end - first

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tap_signalwire_logs.digests import BUCKET_LOGS, MAX_CHARS, Compared, Comparison, Digests, Rewritten, fingerprint
@@ -474,6 +474,7 @@ def test_one_more_sweep_makes_the_target_equal_whatever_happened(steps: Any, roo
     ),
     st.integers(1, 8),
 )
+@example([([DAY, 0], False), ([0, SECOND], False)], 1).via("more logs of one second than a bucket has")
 @settings(deadline=None)
 def test_logs_that_are_added_together_are_as_if_one_by_one(rows: Any, bucket_logs: int) -> None:
     together, one_by_one = Digests(), Digests()
