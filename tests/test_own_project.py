@@ -173,7 +173,6 @@ def test_every_setting_reaches_the_tap_from_dotenv(unset: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.real_command
 def test_every_setting_reaches_the_tap_from_the_environment(unset: Project) -> None:
     values = _values()
     variables = {_variable(name): _as_text(value) for name, value in values.items()}
@@ -181,7 +180,6 @@ def test_every_setting_reaches_the_tap_from_the_environment(unset: Project) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.real_command
 def test_a_setting_of_each_kind_reaches_the_tap_from_meltano_config_set(unset: Project) -> None:
     settings = definition(PACKAGE)["settings"]
     # The first of each kind, and the one that is a number with a point.
@@ -194,7 +192,6 @@ def test_a_setting_of_each_kind_reaches_the_tap_from_meltano_config_set(unset: P
 
 
 @pytest.mark.slow
-@pytest.mark.real_command
 def test_every_setting_reaches_the_tap_from_yml(unset: Project) -> None:
     values = _values()
     unset.write(config=values)
@@ -202,7 +199,6 @@ def test_every_setting_reaches_the_tap_from_yml(unset: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.real_command
 def test_what_is_nothing_reaches_the_tap_as_that(unset: Project) -> None:
     off = {setting["name"]: 0 for setting in definition(PACKAGE)["settings"] if setting["kind"] == "integer"}
     off |= {setting["name"]: False for setting in definition(PACKAGE)["settings"] if setting["kind"] == "boolean"}
@@ -215,7 +211,6 @@ def test_what_is_nothing_reaches_the_tap_as_that(unset: Project) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.real_command
 def test_a_date_without_quotes_in_yml_is_that_date(unset: Project) -> None:
     file = unset.folder / "meltano.yml"
     unset.write(config={"start_date": "THE DAY"})

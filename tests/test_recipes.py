@@ -28,7 +28,7 @@ STATE_ID = "dev:tap-signalwire-logs-to-target-jsonl"
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     loaders = ("target-duckdb", "target-jsonl", "target-postgres")
-    return Pipeline.shared(tmp_path_factory.mktemp("project"), *loaders, "dbt-duckdb", "dbt-postgres")
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), *loaders, "dbt-duckdb", "dbt-postgres", is_whole=True)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -27,6 +29,13 @@ QUIET = {"NO_COLOR": "1", "DBT_LOG_LEVEL_FILE": "none"}
 """Variables without which dbt spends an eighth of a build on a file that nobody reads."""
 
 
+READ = (
+    *("PATH", "HOME", "USER", "LANG", "LC_", "TZ", "TMP", "TEMP", "XDG_", "LD_", "PYTHON", "TESTS_"),
+    *("UV_", "PIP_", "SSL_", "REQUESTS_", "CURL_", "http", "HTTP", "no_proxy", "NO_PROXY", "ALL_PROXY", "all_proxy"),
+)
+"""Beginnings of the names of variables that Meltano, its plugins and what installs them read."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Meltano on a copy of `meltano.yml` in `folder`; the tap is installed from this checkout."""
@@ -43,13 +52,19 @@ class Pipeline:
         return pipeline
 
     @classmethod
-    def shared(cls, folder: Path, *plugins: str) -> Pipeline:
-        """Pipeline with the tap and these loaders and utilities, installed once for all tests, and kept."""
+    def shared(cls, folder: Path, *plugins: str, is_whole: bool = False) -> Pipeline:
+        """Pipeline with the tap and these loaders and utilities, installed once for all tests, and kept.
+
+        Its `meltano.yml` has no other plugins, unless it is the whole one: Meltano reads all of it for each command.
+        """
         definition = (ROOT / "meltano.yml").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
         home = ENVIRONMENTS / "meltano" / hashlib.sha256(definition).hexdigest()[:12]
         home.mkdir(parents=True, exist_ok=True)
         pipeline = cls(folder)
         pipeline._copy_project()
+        if not is_whole:
+            file = folder / "meltano.yml"
+            file.write_text(_with_plugins(file.read_text("utf-8"), ("tap-signalwire-logs", *plugins)), "utf-8")
         for plugin in ("tap-signalwire-logs", *plugins):
             with locked(home / f"{plugin}.lock"):
                 installed = home / f"{plugin}.installed"
@@ -93,7 +108,7 @@ class Pipeline:
         return subprocess.Popen(
             [MELTANO, *arguments],
             cwd=self.folder,
-            env=with_scripts(**QUIET, **variables),
+            env=_environment(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,7 +116,7 @@ class Pipeline:
 
     def meltano(self, *arguments: str, **variables: str) -> str:
         """Run a Meltano command; gives its log, or raises it."""
-        return output_of([MELTANO, *arguments], self.folder, with_scripts(**QUIET, **variables), TIMEOUT_SECONDS)
+        return output_of([MELTANO, *arguments], self.folder, _environment(variables), TIMEOUT_SECONDS)
 
     @property
     def database(self) -> Path:
@@ -116,6 +131,26 @@ class Pipeline:
             rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         assert len({row["id"] for row in rows}) == len(rows)
         return {row["id"]: _as_record(row) for row in rows}
+
+
+def _with_plugins(project: str, names: tuple[str, ...]) -> str:
+    """`meltano.yml` with just these plugins."""
+    before, _, plugins = project.partition("\nplugins:\n")
+    parts = re.split(r"^(?=  (?:- name: |\w+:$))", plugins, flags=re.MULTILINE)
+    kept = [part for part in parts if (name := part.partition("- name: ")[2].partition("\n")[0]) in {"", *names}]
+    kinds = re.sub(r"^  \w+:\n(?=  \w|\Z)", "", "".join(kept), flags=re.MULTILINE)
+    return f"{before}\nplugins:\n{kinds}"
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    """Environment of a Meltano command: this process's, but for what only others read.
+
+    For each of a thousand settings Meltano copies its whole environment.
+    """
+    found = with_scripts(**QUIET, **variables)
+    # The tap's own commands start it too.
+    found["PATH"] = f"{warm.passed_on(MELTANO).parent}{os.pathsep}{found['PATH']}"
+    return {name: value for name, value in found.items() if name in variables or name.startswith((*READ, *QUIET))}
 
 
 def credentials(sim: Simulator, prefix: str = "SIGNALWIRE") -> dict[str, str]:

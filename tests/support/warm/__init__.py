@@ -54,8 +54,9 @@ def passed_on(command: Path) -> Path:
     """A script that runs a command so wherever it is started from: Meltano takes `PYTHONPATH` from its plugins."""
     if not _folder:
         return command
-    script = Path(_folder, f"{command.name}.sh")
+    script = Path(_folder, "bin", command.name)
     if not script.exists():
+        script.parent.mkdir(exist_ok=True)
         made = script.with_suffix(f".{os.getpid()}")
         path, quoted = shlex.quote(os.environ["PYTHONPATH"]), shlex.quote(str(command))
         made.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {quoted} "$@"\n', encoding="utf-8")
