@@ -137,7 +137,7 @@ def _with_plugins(project: str, names: tuple[str, ...]) -> str:
     """`meltano.yml` with just these plugins."""
     before, _, plugins = project.partition("\nplugins:\n")
     parts = re.split(r"^(?=  (?:- name: |\w+:$))", plugins, flags=re.MULTILINE)
-    kept = [part for part in parts if (name := part.partition("- name: ")[2].partition("\n")[0]) in {"", *names}]
+    kept = [part for part in parts if part.partition("- name: ")[2].partition("\n")[0] in {"", *names}]
     kinds = re.sub(r"^  \w+:\n(?=  \w|\Z)", "", "".join(kept), flags=re.MULTILINE)
     return f"{before}\nplugins:\n{kinds}"
 
