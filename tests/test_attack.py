@@ -32,9 +32,9 @@ DONE = 0
 
 @pytest.mark.parametrize(("record_source", "seed"), [*(("list", seed) for seed in range(6)), ("get", 6), ("get", 7)])
 def test_a_hundred_kills_lose_no_log(record_source: str, seed: int, tmp_path: Path, attack: Attack) -> None:
-    """Eight times thirteen kills and more over runs of 50,000 logs, each resumed from the last whole STATE."""
+    """Eight times thirteen kills and more over runs of 25,000 logs, each resumed from the last whole STATE."""
     chance = random.Random(seed)
-    with Simulator(messages=50_000, seed=seed, days=30, log_requests=False) as sim:
+    with Simulator(messages=25_000, seed=seed, days=30, log_requests=False) as sim:
         config = config_for(sim, record_source=record_source, end_date=sim.clock.isoformat())
         truth = sim.truth()
         target: Target = {}
@@ -43,7 +43,7 @@ def test_a_hundred_kills_lose_no_log(record_source: str, seed: int, tmp_path: Pa
         code = None
         while code != DONE:
             # Most kills come early in a run; each fifth run goes far enough to close a window.
-            characters = chance.randrange(12_000_000) if kills % 5 == 4 else chance.randrange(400_000)
+            characters = chance.randrange(6_000_000) if kills % 5 == 4 else chance.randrange(400_000)
             how = signal.SIGKILL if kills < 13 else signal.SIGCONT
             run = run_until(tmp_path, config, state=state, characters=characters, how=how)
             code = run.code

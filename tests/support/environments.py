@@ -41,7 +41,7 @@ BY_NAME = {recipe[0]: recipe for recipe in (AIRFLOW, AIRFLOW_2, BIGQUERY, SINGER
 def environment_of(name: str, *requirements: str, python: str = sys.executable) -> Path:
     """A virtual environment below `.envs/` with these packages, made once and kept; gives its folder of commands."""
     folder = ENVIRONMENTS / name
-    with _made(name, python, *requirements) as is_made:
+    with made(name, python, *requirements) as is_made:
         if not is_made:
             subprocess.run([_command("uv"), "venv", "--quiet", "--clear", "--python", python, str(folder)], check=True)
             into = ["--python", str(folder / "bin" / "python")]
@@ -54,7 +54,7 @@ def prism() -> Path:
     """The command of Prism, which mocks what an OpenAPI description says; from npm, made once and kept."""
     name, requirement = PRISM
     folder = ENVIRONMENTS / name
-    with _made(name, requirement) as is_made:
+    with made(name, requirement) as is_made:
         if not is_made:
             folder.mkdir(exist_ok=True)
             options = "--silent --no-audit --no-fund --ignore-scripts --prefix"
@@ -64,7 +64,7 @@ def prism() -> Path:
 
 
 @contextmanager
-def _made(name: str, *recipe: str) -> Iterator[bool]:
+def made(name: str, *recipe: str) -> Iterator[bool]:
     """Whether an environment was made in this way, with no other process at it; it is when the context closes."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     made_with = ENVIRONMENTS / f"{name}.made-with"
