@@ -54,6 +54,7 @@ def messages_of(output: bytes) -> list[dict[str, Any]]:
 # Signals
 
 
+@pytest.mark.slow
 @SIGNALS
 @pytest.mark.parametrize(
     "module",
@@ -232,6 +233,7 @@ writer.check_target()
 # Descriptors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirection", "code", "says"),
     [
@@ -261,6 +263,7 @@ def test_a_run_survives_its_descriptors_or_says_what_is_wrong(
         assert sum(message["type"] == "RECORD" for message in messages_of(done.stdout)) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--discover"], ["--about"], ["--version"], ["--help"]], ids=lambda one: one[0])
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| head -c 1 >/dev/null"])
 @pytest.mark.real_command

@@ -249,6 +249,7 @@ def test_a_second_of_many_logs_is_one_bucket() -> None:
     assert space.sweep(START, END) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("logs", "days", "chars", "largest"),
     [
@@ -272,6 +273,7 @@ def test_a_dump_stays_small(logs: int, days: int, chars: int, largest: int) -> N
     assert max(sizes) <= largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [pytest.param(False, id="one form"), pytest.param(True, id="list and get differ")])
 def test_a_dump_that_had_to_merge_still_tells_what_changed(odd: bool) -> None:
     space = space_of(50_000, odd=odd)

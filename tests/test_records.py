@@ -276,6 +276,7 @@ ODD_VALUES: list[Any] = [
 odd_values = st.sampled_from(ODD_VALUES) | st.text(max_size=8) | st.integers() | st.floats(allow_nan=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", sorted(SCHEMAS))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
