@@ -15,7 +15,7 @@ import yaml
 
 from tests.simulator import Simulator
 from tests.support import figures
-from tests.support.bigquery import emulated
+from tests.support.bigquery import BigQuery, emulated
 from tests.support.environments import BELOW_3_14, environment_of
 from tests.support.models import CA, FAMILIES, HOURS_BETWEEN, NOW, US, WAREHOUSES, Space, rounded
 from tests.support.pipeline import ROOT
@@ -237,7 +237,7 @@ def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path)
         now = {**before, **sim.truth()}
         for dataset in ("signalwire", "analytics"):
             service.create_dataset(dataset)
-        service.query(_bigquery_table([*before.values(), *now.values()]))
+        _land_versions(service, [*before.values(), *now.values()])
         variables = with_scripts(
             **service.variables,
             DBT_PROFILES_DIR=str(TRANSFORM / "profiles"),
@@ -259,24 +259,27 @@ def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path)
     assert "cast(`charge` as decimal(28, 9))" in staging.read_text("utf-8")
 
 
-def _bigquery_table(records: list[dict[str, Any]]) -> str:
-    """SQL that makes the table that target-bigquery appends to; later records are later versions."""
+def _land_versions(service: BigQuery, records: list[dict[str, Any]]) -> None:
+    """Make the table that target-bigquery appends to; later records are later versions."""
     names = ("id", "from", "to", "status", "direction", "kind", "error_code", "error_message")
+    service.query(
+        f"create table signalwire.message_logs ({', '.join(f'`{name}` string' for name in names)},"
+        " number_of_segments int64, charge float64, charge_details array<struct<description string, charge float64>>,"
+        " created_at timestamp, _sdc_extracted_at timestamp, _sdc_sequence int64)"
+    )
     rows = [
-        "struct("
-        + ", ".join(f"{_literal(record[name])} as `{name}`" for name in names)
-        + f", {record['number_of_segments']} as number_of_segments, cast({record['charge']} as float64) as charge"
-        + f", [struct('all' as description, cast({record['charge']} as float64) as charge)] as charge_details"
-        + f", timestamp '{record['created_at']}' as created_at"
-        + f", timestamp '{NOW:%Y-%m-%d %H:%M:%S}' as _sdc_extracted_at"
-        + f", {place} as _sdc_sequence)"
+        {
+            **{name: record[name] for name in names},
+            "number_of_segments": record["number_of_segments"],
+            "charge": float(record["charge"]),
+            "charge_details": [{"description": "all", "charge": float(record["charge"])}],
+            "created_at": record["created_at"],
+            "_sdc_extracted_at": f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
+            "_sdc_sequence": place,
+        }
         for place, record in enumerate(records)
     ]
-    return f"create table signalwire.message_logs as select * from unnest([{', '.join(rows)}])"
-
-
-def _literal(text: str | None) -> str:
-    return "cast(null as string)" if text is None else "'" + text.replace("'", "\\'") + "'"
+    service.insert("signalwire", "message_logs", rows)
 
 
 class TestNumberPrefixes:

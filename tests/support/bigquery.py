@@ -56,6 +56,12 @@ class BigQuery:
         reference = {"datasetReference": {"projectId": PROJECT, "datasetId": name}}
         self._post(f"/bigquery/v2/projects/{PROJECT}/datasets", reference)
 
+    def insert(self, dataset: str, table: str, rows: list[dict[str, Any]]) -> None:
+        """Append rows to a table, as a loader streams them: SQL that holds many rows is parsed for half a minute."""
+        path = f"/bigquery/v2/projects/{PROJECT}/datasets/{dataset}/tables/{table}/insertAll"
+        answer = self._post(path, {"rows": [{"json": row} for row in rows]})
+        assert not answer.get("insertErrors"), answer
+
     def drop_dataset(self, name: str) -> None:
         """Delete a dataset with its tables, if it is there."""
         path = f"/bigquery/v2/projects/{PROJECT}/datasets/{name}?deleteContents=true"
