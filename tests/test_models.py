@@ -18,7 +18,7 @@ from tests.support import figures
 from tests.support.bigquery import BigQuery, emulated
 from tests.support.environments import BELOW_3_14, environment_of
 from tests.support.models import CA, FAMILIES, HOURS_BETWEEN, NOW, US, WAREHOUSES, Space, rounded
-from tests.support.pipeline import ROOT
+from tests.support.pipeline import QUIET, ROOT
 from tests.support.run import output_of, with_scripts
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def test_an_analyst_imports_the_package_in_a_dbt_project_of_their_own(space: Spa
     (tmp_path / "models" / "mine.sql").write_text(model, "utf-8")
     dbt = space.pipeline.folder / ".meltano/utilities/dbt-duckdb/venv/bin/dbt"
     variables = with_scripts(
+        **QUIET,
         DBT_PROFILES_DIR=str(TRANSFORM / "profiles"),
         DBT_DUCKDB_PATH=str(space.pipeline.database),
         DBT_DUCKDB_SCHEMA="shop",
@@ -240,6 +241,7 @@ def test_the_models_are_built_on_bigquery_from_appended_versions(tmp_path: Path)
         _land_versions(service, [*before.values(), *now.values()])
         variables = with_scripts(
             **service.variables,
+            **{**QUIET, "DBT_WRITE_JSON": "true"},  # what was compiled is read below
             DBT_PROFILES_DIR=str(TRANSFORM / "profiles"),
             DBT_BIGQUERY_PROJECT=service.variables["TARGET_BIGQUERY_PROJECT"],
             DBT_BIGQUERY_CREDENTIALS_PATH=service.variables["TARGET_BIGQUERY_CREDENTIALS_PATH"],

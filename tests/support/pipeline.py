@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 MELTANO = SCRIPTS / "meltano"
 TIMEOUT_SECONDS = 600
-QUIET = {"NO_COLOR": "1", "DBT_LOG_LEVEL_FILE": "none"}
-"""Variables without which dbt spends an eighth of a build on a file that nobody reads."""
+QUIET = {"NO_COLOR": "1", "DBT_LOG_LEVEL_FILE": "none", "DBT_WRITE_JSON": "false"}
+"""Variables without which dbt writes files that nobody reads: a fifth of a build."""
 
 
 READ = (
@@ -147,7 +147,7 @@ def _environment(variables: dict[str, str]) -> dict[str, str]:
 
     For each of a thousand settings Meltano copies its whole environment.
     """
-    found = with_scripts(**QUIET, **variables)
+    found = with_scripts(**{**QUIET, **variables})
     # The tap's own commands start it too.
     found["PATH"] = f"{warm.passed_on(MELTANO).parent}{os.pathsep}{found['PATH']}"
     return {name: value for name, value in found.items() if name in variables or name.startswith((*READ, *QUIET))}
