@@ -50,6 +50,14 @@ def enable_in(environment: Path) -> None:
         (packages / "warm.pth").write_text(f"{FOLDER}\nimport sitecustomize\n", encoding="utf-8")
 
 
+def as_ever(command: Path, folder: Path) -> Path:
+    """A script in a folder that starts a command anew, with all that it starts, whatever is run so around it."""
+    script = folder / command.name
+    script.write_text(f'#!/bin/sh\n{VARIABLE}= exec {shlex.quote(str(command))} "$@"\n', encoding="utf-8")
+    script.chmod(0o700)
+    return script
+
+
 def passed_on(command: Path) -> Path:
     """A script that runs a command so wherever it is started from: Meltano takes `PYTHONPATH` from its plugins."""
     if not _folder:
