@@ -50,14 +50,6 @@ def enable_in(environment: Path) -> None:
         (packages / "warm.pth").write_text(f"{FOLDER}\nimport sitecustomize\n", encoding="utf-8")
 
 
-def as_ever(command: Path, folder: Path) -> Path:
-    """A script in a folder that starts a command anew, with all that it starts, whatever is run so around it."""
-    script = folder / command.name
-    script.write_text(f'#!/bin/sh\n{VARIABLE}= exec {shlex.quote(str(command))} "$@"\n', encoding="utf-8")
-    script.chmod(0o700)
-    return script
-
-
 def passed_on(command: Path) -> Path:
     """A script that runs a command so wherever it is started from: Meltano takes `PYTHONPATH` from its plugins."""
     if not _folder:
@@ -69,4 +61,13 @@ def passed_on(command: Path) -> Path:
         made.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {quoted} "$@"\n', encoding="utf-8")
         made.chmod(0o700)
         made.rename(script)
+    return script
+
+
+def as_ever(command: Path, folder: Path, where: str = "true") -> Path:
+    """A script in a folder that starts a command, and all that it starts, anew where a condition of the shell holds."""
+    script = folder / command.name
+    anew = f"if {where}; then export {VARIABLE}=; fi"
+    script.write_text(f'#!/bin/sh\n{anew}\nexec {shlex.quote(str(passed_on(command)))} "$@"\n', encoding="utf-8")
+    script.chmod(0o700)
     return script
