@@ -31,10 +31,8 @@ OF_MELTANO = (ROOT / "Dockerfile.meltano").read_text(encoding="utf-8")
 def test_the_files_and_the_install_line_make_the_command_that_is_the_entrypoint(tmp_path: Path, sim: Simulator) -> None:
     package = _copied(DOCKERFILE, tmp_path, "package")
     (line,) = re.findall(r"^RUN pip (install .+?) && ", DOCKERFILE, re.MULTILINE)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    commands = tmp_path / "env" / "bin"
     arguments = [str(package) if word == "/package" else word for word in line.split()]
-    subprocess.run([commands / "python", "-m", "pip", *arguments], check=True, capture_output=True)
+    commands = _installed(arguments, tmp_path)
     shutil.rmtree(package)
     (entrypoint,) = json.loads(DOCKERFILE.partition("ENTRYPOINT ")[2])
     config = write_json(tmp_path / "config.json", config_for(sim))
@@ -53,9 +51,7 @@ def test_the_image_with_meltano_loads_and_keeps_its_state_outside_of_the_project
     (line,) = re.findall(r"^RUN pip (install .+)$", OF_MELTANO, re.MULTILINE)
     (install,) = re.findall(r"^RUN meltano (install .+)$", OF_MELTANO, re.MULTILINE)
     (loader,) = re.findall(r"^ARG LOADER=(\S+)$", OF_MELTANO, re.MULTILINE)
-    commands = tmp_path / "env" / "bin"
-    subprocess.run(["uv", "venv", "--quiet", "--seed", "--python", sys.executable, tmp_path / "env"], check=True)
-    subprocess.run([commands / "python", "-m", "pip", *shlex.split(line)], check=True, capture_output=True)
+    commands = _installed(shlex.split(line), tmp_path)
     state = tmp_path / "state"
     state.mkdir()
     variables = re.findall(r"^ENV (.+)$", OF_MELTANO, re.MULTILINE)
@@ -97,6 +93,17 @@ def test_every_file_that_is_copied_reaches_the_build() -> None:
     both = f"{DOCKERFILE}\n{OF_MELTANO}"
     copied = {name for names in re.findall(r"^COPY (.+) /", both, re.MULTILINE) for name in names.split()}
     assert copied == kept
+
+
+def _installed(arguments: list[str], root: Path) -> Path:
+    """The commands of an environment in which pip ran with these arguments, below a root."""
+    commands = root / "env" / "bin"
+    subprocess.run(["uv", "venv", "--quiet", "--seed", "--python", sys.executable, root / "env"], check=True)
+    # To compile everything takes longer than what then runs, and to ask for a newer pip a second.
+    quick = {"PIP_COMPILE": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    command: list[str | Path] = [commands / "python", "-m", "pip", *arguments]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, **quick})
+    return commands
 
 
 def _copied(dockerfile: str, root: Path, folder: str) -> Path:

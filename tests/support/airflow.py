@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support import warm
+from tests.support.environments import locked
 from tests.support.pipeline import ROOT
 from tests.support.ports import free_port
 from tests.support.run import SCRIPTS, output_of, with_scripts
@@ -23,6 +26,32 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 600
 STOP_SECONDS = 30
+
+
+def settings(home: Path) -> dict[str, str]:
+    """Environment of every Airflow process, which is started in its `home`."""
+    # One home for all, as long as they are started in it: then one warm process serves them.
+    folder = "/proc/self/cwd" if sys.platform == "linux" else str(home)
+    return {
+        "AIRFLOW_HOME": folder,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "orchestrate" / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "3",
+        # Airflow looks up what follows the dollar.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:$TESTS_API_PORT/execution/",
+        # A task that its API server does not answer within 5 s has failed; a busy machine may take longer.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # Otherwise each process that finds no `airflow.cfg` in its home makes one up.
+        "AIRFLOW__API_AUTH__JWT_SECRET": "known to all of them" * 4,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+    }
 
 
 @dataclass
@@ -38,24 +67,8 @@ class Airflow:
     def environment(self) -> dict[str, str]:
         """Environment of every Airflow process."""
         return {
-            **with_scripts(),
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "orchestrate" / "dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "3",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self._port}/execution/",
-            # A task that its API server does not answer within 5 s has failed; a busy machine may take longer.
-            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__API__PORT": str(self._port),
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            **with_scripts(**settings(self.home)),
+            "TESTS_API_PORT": str(self._port),
             "MELTANO_PROJECT_ROOT": str(self.project),
             # Some name a script of their own here, which Airflow could take for a template.
             "MELTANO_EXECUTABLE": str(warm.passed_on(SCRIPTS / "meltano")),
@@ -63,6 +76,16 @@ class Airflow:
             "SIGNALWIRE_WINDOWS_AT_ONCE": "2",
             **self.variables,
         }
+
+    def set_up(self) -> None:
+        """Make its empty database: a copy of one that is made once, beside the environment."""
+        made = Airflow(self.commands, self.commands.parent / "home", self.project, self.variables)
+        made.home.mkdir(exist_ok=True)
+        with locked(made.home / "migrated.lock"):
+            if not (is_made := made.home / "migrated").exists():
+                made.run("db", "migrate")
+                is_made.touch()
+        shutil.copy(made.database, self.database)
 
     def run(self, *arguments: str) -> str:
         """Run an Airflow command; gives its output, or raises it."""
@@ -72,11 +95,12 @@ class Airflow:
     @contextmanager
     def running(self) -> Iterator[None]:
         """A scheduler, a DAG processor and an API server, until the context closes."""
-        processes = [self._start("api-server"), self._start("dag-processor")]
+        api = ("api-server", "--port", str(self._port), "--apps", "execution")
+        processes = [self._start(*api), self._start("dag-processor")]
         try:
             # A task that begins before the API server listens has failed.
             self._wait_for_api_server()
-            processes.append(self._start("scheduler"))
+            processes.append(self._start("scheduler", "--skip-serve-logs"))
             yield
         finally:
             for process in processes:
@@ -122,10 +146,10 @@ class Airflow:
             for path in sorted(self.home.glob("*.out"))
         )
 
-    def _start(self, command: str) -> subprocess.Popen[bytes]:
-        with (self.home / f"{command}.out").open("wb") as log:
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.home / f"{command[0]}.out").open("wb") as log:
             return subprocess.Popen(
-                [self.commands / "airflow", command],
+                [self.commands / "airflow", *command],
                 env=self.environment(),
                 cwd=self.home,
                 stdout=log,

@@ -63,3 +63,12 @@ def passed_on(command: Path) -> Path:
         made.chmod(0o700)
         made.rename(script)
     return script
+
+
+def as_ever(command: Path, folder: Path, where: str = "true") -> Path:
+    """A script in a folder that starts a command, and all that it starts, anew where a condition of the shell holds."""
+    script = folder / command.name
+    anew = f"if {where}; then export {VARIABLE}=; fi"
+    script.write_text(f'#!/bin/sh\n{anew}\nexec {shlex.quote(str(passed_on(command)))} "$@"\n', encoding="utf-8")
+    script.chmod(0o700)
+    return script

@@ -11,12 +11,10 @@ from __future__ import annotations
 import os
 import sys
 
-COMMANDS = {
-    # Airflow's own modules read its settings as they are imported.
-    "airflow": (
-        *("aiosqlite", "alembic.command", "arrow", "croniter", "dill", "fsspec", "httpx", "jinja2", "jsonschema"),
-        *("libcst", "opentelemetry.metrics", "pydantic", "rich_argparse", "sqlalchemy.ext.asyncio", "structlog"),
-    ),
+AIRFLOW = ("airflow_ahead",)
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "airflow": AIRFLOW,
+    "airflow_script": AIRFLOW,
     "dbt": (
         *("dbt.cli.main", "dbt.task.build", "babel.dates", "dbt_common.clients.agate_helper"),
         *("google.protobuf.descriptor_pb2", "sqlparse"),
@@ -39,6 +37,8 @@ COMMANDS = {
 
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "OPENSSL_", "SSL_")
 """Beginnings of the names of variables that the interpreter or its libraries read once, when they start."""
+READ_AT_IMPORT: dict[tuple[str, ...], str] = {AIRFLOW: "AIRFLOW"}
+"""Beginnings of those that modules read as they are imported."""
 
 LENGTH_BYTES = 8
 START_SECONDS = 60
@@ -59,12 +59,14 @@ def _command() -> str | None:
 def _stand_in(command: str, folder: str) -> None:
     from binascii import crc32
 
-    start = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(READ_AT_START)]
+    modules = COMMANDS[command]
+    read = (*READ_AT_START, READ_AT_IMPORT.get(modules, READ_AT_START[0]))
+    start = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(read)]
     # Links to one environment are the same one.
     python = f"{os.path.realpath(sys.prefix)}/bin/{sys.executable.rpartition('/')[2]}"
-    key = "\0".join([python, str(sys.orig_argv[1] == "-m"), command, *start])
+    key = "\0".join([python, *modules, *start])
     path = f"{folder}/{crc32(os.fsencode(key)):08x}"
-    if _is_there(path, python, command):
+    if _is_there(path, python, modules):
         _hand_over(path)
 
 
@@ -109,7 +111,7 @@ def _end_as(code: int) -> None:
     os._exit(code)
 
 
-def _is_there(path: str, python: str, command: str) -> bool:
+def _is_there(path: str, python: str, modules: tuple[str, ...]) -> bool:
     """Whether the warm process is there, once it has been made."""
     import time
 
@@ -122,7 +124,7 @@ def _is_there(path: str, python: str, command: str) -> bool:
     except OSError:
         return False  # the folder is gone: the tests are over
     else:
-        _start_server(path, python, command)
+        _start_server(path, python, modules)
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and not os.access(f"{path}.failed", os.F_OK):
         if os.access(path, os.W_OK):
@@ -131,11 +133,11 @@ def _is_there(path: str, python: str, command: str) -> bool:
     return False
 
 
-def _start_server(path: str, python: str, command: str) -> None:
+def _start_server(path: str, python: str, modules: tuple[str, ...]) -> None:
     """Start it as nobody's child, with nothing of this process's but its environment."""
     server = __file__.replace("sitecustomize.py", "server.py")
     streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
-    arguments = [python, server, path, *COMMANDS[command]]
+    arguments = [python, server, path, *modules]
     if not os.fork():
         os.setsid()
         os.posix_spawn(python, arguments, {**os.environ, "TESTS_WARM": ""}, file_actions=streams)
