@@ -45,7 +45,7 @@ def commands() -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres", "dbt-postgres", is_whole=True)
+    return Pipeline.shared(tmp_path_factory.mktemp("project"), "target-postgres", "dbt-postgres")
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from tests.support import warm
 from tests.support.environments import locked
-from tests.support.pipeline import ROOT
+from tests.support.pipeline import ROOT, environment_with
 from tests.support.ports import free_port
-from tests.support.run import SCRIPTS, output_of, with_scripts
+from tests.support.run import SCRIPTS, output_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,16 +66,16 @@ class Airflow:
 
     def environment(self) -> dict[str, str]:
         """Environment of every Airflow process."""
-        return {
-            **with_scripts(**settings(self.home)),
+        own = {
+            **settings(self.home),
             "TESTS_API_PORT": str(self._port),
             "MELTANO_PROJECT_ROOT": str(self.project),
             # Some name a script of their own here, which Airflow could take for a template.
             "MELTANO_EXECUTABLE": str(warm.passed_on(SCRIPTS / "meltano")),
             "SIGNALWIRE_RETRY_SECONDS": "1",
             "SIGNALWIRE_WINDOWS_AT_ONCE": "2",
-            **self.variables,
         }
+        return environment_with({**own, **self.variables})
 
     def set_up(self) -> None:
         """Make its empty database: a copy of one that is made once, beside the environment."""

@@ -20,6 +20,8 @@ from tests.support.environments import ENVIRONMENTS, locked
 from tests.support.run import SCRIPTS, output_of, with_scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.simulator import Simulator
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,7 +110,7 @@ class Pipeline:
         return subprocess.Popen(
             [MELTANO, *arguments],
             cwd=self.folder,
-            env=_environment(variables),
+            env=environment_with(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -116,7 +118,7 @@ class Pipeline:
 
     def meltano(self, *arguments: str, **variables: str) -> str:
         """Run a Meltano command; gives its log, or raises it."""
-        return output_of([MELTANO, *arguments], self.folder, _environment(variables), TIMEOUT_SECONDS)
+        return output_of([MELTANO, *arguments], self.folder, environment_with(variables), TIMEOUT_SECONDS)
 
     @property
     def database(self) -> Path:
@@ -142,15 +144,16 @@ def _with_plugins(project: str, names: tuple[str, ...]) -> str:
     return f"{before}\nplugins:\n{kinds}"
 
 
-def _environment(variables: dict[str, str]) -> dict[str, str]:
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
     """Environment of a Meltano command: this process's, but for what only others read.
 
     For each of a thousand settings Meltano copies its whole environment.
     """
-    found = with_scripts(**{**QUIET, **variables})
+    own = {**QUIET, **variables}
+    found = with_scripts(**own)
     # The tap's own commands start it too.
     found["PATH"] = f"{warm.passed_on(MELTANO).parent}{os.pathsep}{found['PATH']}"
-    return {name: value for name, value in found.items() if name in variables or name.startswith((*READ, *QUIET))}
+    return {name: value for name, value in found.items() if name in own or name.startswith(READ)}
 
 
 def credentials(sim: Simulator, prefix: str = "SIGNALWIRE") -> dict[str, str]:
