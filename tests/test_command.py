@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from tests.simulator import Simulator
 
-WAYS = [pytest.param("anew", id="started anew", marks=pytest.mark.real_command), pytest.param("fork", id="forked")]
+WAYS = [
+    pytest.param("anew", id="started anew", marks=[pytest.mark.real_command, pytest.mark.slow]),
+    pytest.param("fork", id="forked"),
+]
 
 both_ways = pytest.mark.parametrize("way", WAYS)
 

@@ -57,6 +57,7 @@ print(rgb_to_hsv is colorsys.rgb_to_hsv, sys.modules["colorsys"] is colorsys)
     assert said_by(script) == "True True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.real_command
 @pytest.mark.parametrize("module", FOR_TARGETS)
 def test_a_run_imports_nothing_that_is_for_targets(module: str) -> None:

@@ -21,6 +21,8 @@ from tests.support.run import SCRIPTS, config_for, environment, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PIPE = [sys.executable, "-m", "tap_signalwire_logs.pipe"]
 TIMEOUT_SECONDS = 120
 

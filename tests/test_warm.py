@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.simulator import Simulator
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.real_command,
     pytest.mark.skipif(sys.platform != "linux", reason="warm processes are made on Linux alone"),
 ]
