@@ -33,13 +33,14 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Three processes for each core: many tests wait, for a timeout or for another process.
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three processes for each core: many tests wait, for a timeout or for another process. Two in the quick part.
 
     No more than 16: from there on the longest group of tests is what the others wait for.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(3 * (cores or 1), 16)
+    for_each = 2 if config.option.markexpr == "not slow" else 3
+    return min(for_each * (cores or 1), 16)
 
 
 @pytest.hookimpl(optionalhook=True)
