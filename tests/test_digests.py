@@ -469,6 +469,7 @@ def test_one_more_sweep_makes_the_target_equal_whatever_happened(steps: Any, roo
     assert not space.stale(START, end)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.lists(st.sampled_from([0, 1, SECOND, 90 * SECOND, DAY, 2 * DAY]), max_size=30), st.booleans()),

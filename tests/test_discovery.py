@@ -96,6 +96,7 @@ instants = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -192,6 +193,7 @@ def test_ten_quiet_years_before_a_busy_one_are_crossed_in_a_few_requests() -> No
         assert len(sim.lists()) < 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbounded", [True, False], ids=["a list may go without a lower bound", "it may not"])
 @pytest.mark.parametrize("days", [None, 3_650, 31], ids=["all the history", "ten years", "a day too many"])
 def test_a_full_range_that_begins_before_the_kept_history_comes_whole(days: int | None, unbounded: bool) -> None:

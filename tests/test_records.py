@@ -414,6 +414,7 @@ NEARLY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", PLAIN)
 @given(data=st.data())
 @settings(deadline=None)

@@ -306,6 +306,7 @@ def test_a_catalog_is_heeded_as_by_a_plain_tap(edit: Any, flattening: dict[str, 
     assert ours == plain
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     edits=st.lists(st.tuples(st.sampled_from(sorted(BY_NAME)), st.sampled_from(EDITS)), max_size=5),

@@ -91,6 +91,7 @@ def modules_of(*arguments: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
+@pytest.mark.slow
 def test_a_version_is_told_without_the_sdk_and_as_the_sdk_tells_it() -> None:
     command = [sys.executable, "-c", "from tap_signalwire_logs.tap import *; TapSignalWireLogs.cli()", "--version"]
     told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment()).stdout
