@@ -210,7 +210,6 @@ def test_a_later_start_date_brings_the_later_part_of_the_same_logs(subject: Subj
     assert subject.found(part) == later
 
 
-@pytest.mark.slow
 @every_stream
 def test_an_interrupted_run_is_gone_on_with(subject: Subject, tmp_path: Path) -> None:
     with subject.space(300) as sim:

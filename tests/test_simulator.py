@@ -303,7 +303,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", OTHERS)
 def test_logs_of_a_family_change_in_these_fields_as_the_clock_moves(family: str) -> None:
     with Simulator(

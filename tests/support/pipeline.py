@@ -28,8 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 MELTANO = SCRIPTS / "meltano"
 TIMEOUT_SECONDS = 600
 QUIET = {"NO_COLOR": "1", "DBT_LOG_LEVEL_FILE": "none", "DBT_WRITE_JSON": "false"}
-"""Variables without which dbt writes files that nobody reads: a fifth of a build."""
-
+"""Variables without which dbt writes files that nobody reads."""
 
 READ = (
     *("PATH", "HOME", "USER", "LANG", "LC_", "TZ", "TMP", "TEMP", "XDG_", "LD_", "PYTHON", "TESTS_"),

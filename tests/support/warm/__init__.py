@@ -65,7 +65,7 @@ def passed_on(command: Path) -> Path:
     return script
 
 
-def as_ever(command: Path, folder: Path, where: str = "true") -> Path:
+def as_ever(command: Path, folder: Path, where: str) -> Path:
     """A script in a folder that starts a command, and all that it starts, anew where a condition of the shell holds."""
     script = folder / command.name
     anew = f"if {where}; then export {VARIABLE}=; fi"
